@@ -1,0 +1,1 @@
+"""One file a check, by family; families do not know each other."""

@@ -1,0 +1,1 @@
+"""The ten words, digests and errors; standard library only, no I/O."""

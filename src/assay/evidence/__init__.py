@@ -1,0 +1,1 @@
+"""Ledger, envelopes, keys, trust, blobs."""

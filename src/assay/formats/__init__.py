@@ -1,0 +1,1 @@
+"""Readers of hostile bytes; nothing is executed, no length is trusted."""

@@ -1,0 +1,1 @@
+"""Documents and their evaluation: statements in, a decision out."""

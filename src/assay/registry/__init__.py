@@ -1,0 +1,1 @@
+"""Assets, versions, aliases, lifecycle: a projection of the ledger."""

@@ -1,0 +1,1 @@
+"""Intervals, paired tests and sample sizes as pure functions."""
