@@ -1,0 +1,1 @@
+"""Decisions and findings in the forms that people and other tools read."""
