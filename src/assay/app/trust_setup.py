@@ -1,0 +1,85 @@
+"""Writing trust policies: the first one of a workspace, and later versions from a YAML document.
+
+The first policy of one person gives the machine (`runner`) what machines do (scan, evaluate, decide, keep the log)
+and the person what persons do, so that nobody evaluates what they trained or approves what they built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from assay.core.assets import Kind
+from assay.core.canonical import Json, canonical
+from assay.core.digests import Digest
+from assay.core.times import stamp
+from assay.evidence.keys import PublicKey
+from assay.evidence.predicates import Predicate
+from assay.evidence.trust import TRUST_SCHEMA
+
+_P = Predicate
+PREDICATES_OF: Mapping[str, tuple[str, ...]] = {
+    "registrar": (_P.REGISTRATION, _P.LABEL),
+    "data-owner": (_P.REGISTRATION, _P.LABEL),
+    "trainer": (_P.PROVENANCE,),
+    "scanner": (_P.SCAN_RESULT, _P.VULNERABILITIES),
+    "evaluator": (_P.EVAL_RESULT,),
+    "approver": (_P.APPROVAL, _P.WAIVER, _P.WAIVER_REVOCATION, _P.QUARANTINE),
+    "releaser": (_P.PROMOTION, _P.LIFECYCLE, _P.DEPLOYMENT),
+    "gate": (_P.DECISION, _P.COMPLIANCE),
+    "observer": (_P.OBSERVATION,),
+    "incident": (_P.QUARANTINE, _P.INCIDENT),
+}
+SEPARATION = (("trainer", "evaluator"), ("trainer", "approver"))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A key, who owns it, and the roles that it gets over all names, kinds and checks."""
+
+    key: PublicKey
+    owner: str
+    roles: tuple[str, ...]
+
+
+def first_policy(origin: str, members: Sequence[Member], now: datetime, *, days: int = 365) -> bytes:
+    """The canonical bytes of version 1: members with role `root` sign it, with role `ledger` sign checkpoints."""
+    return policy_bytes(origin, members, version=1, previous=None, expires=now + timedelta(days=days))
+
+
+def policy_bytes(origin: str, members: Sequence[Member], *, version: int, previous: Digest | None, expires: datetime,
+                 thresholds: Mapping[str, int] | None = None) -> bytes:  # fmt: skip
+    """The canonical bytes of a policy in which every role spans all names, kinds and checks."""
+    needed = thresholds or {}
+    keys = {
+        m.key.key_id: {"keytype": m.key.keytype, "owner": m.owner, "public": m.key.public, "scheme": m.key.scheme}
+        for m in members
+    }
+    value: dict[str, Json] = {
+        "expires": stamp(expires),
+        "fast_digests": [],
+        "identities": {},
+        "keys": keys,
+        "log": {"keys": _having("ledger", members), "max_checkpoint_age": "24h", "origin": origin,
+                "witnesses": {"keys": [], "threshold": 0}},
+        "roles": {role: _role(role, members, needed.get(role, 1)) for role in PREDICATES_OF},
+        "root": {"keys": _having("root", members), "threshold": needed.get("root", 1)},
+        "schema": TRUST_SCHEMA,
+        "separation": [list(pair) for pair in SEPARATION],
+        "version": version,
+    }  # fmt: skip
+    if previous is not None:
+        value["previous"] = previous
+    return canonical(value)
+
+
+def _role(role: str, members: Sequence[Member], threshold: int) -> Json:
+    return {
+        "checks": ["*"], "kinds": [str(kind) for kind in Kind], "members": _having(role, members), "names": ["*"],
+        "predicates": [str(p) for p in PREDICATES_OF[role]], "threshold": threshold,
+    }  # fmt: skip
+
+
+def _having(role: str, members: Sequence[Member]) -> list[str]:
+    return [m.key.key_id for m in members if role in m.roles]

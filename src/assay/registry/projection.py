@@ -1,0 +1,358 @@
+"""The registry as a fold over the ledger: every row here follows from statements and can be thrown away and rebuilt.
+
+`Projection.fold` runs inside the ledger's transaction. It refuses a statement that would change the registry against
+the lifecycle or by a signer without the role; such a statement is never logged. Statements that change nothing here
+(evaluations, approvals, observations) are only indexed by their subject.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from assay.core.assets import check_alias, check_name
+from assay.core.canonical import Json, canonical
+from assay.core.digests import Digest
+from assay.core.errors import EvidenceError, LedgerError, StateError, TrustError
+from assay.core.statements import Statement
+from assay.core.times import instant
+from assay.evidence.envelope import read_envelope
+from assay.evidence.ledger import Item, Leaf
+from assay.evidence.predicates import Predicate, check_predicate
+from assay.evidence.trust import TRUST_PAYLOAD, Trust, read_trust, verify_first, verify_next
+from assay.registry.lifecycle import State, role_for
+
+TABLES: Final = """
+CREATE TABLE trust(version INTEGER PRIMARY KEY, idx INTEGER NOT NULL, digest BLOB NOT NULL, envelope BLOB NOT NULL);
+CREATE TABLE version(name TEXT NOT NULL, n INTEGER NOT NULL, digest TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
+                     idx INTEGER NOT NULL, statement TEXT NOT NULL, labels TEXT NOT NULL, declared TEXT NOT NULL,
+                     origin TEXT NOT NULL, PRIMARY KEY(name, n), UNIQUE(name, digest)) WITHOUT ROWID;
+CREATE INDEX version_digest ON version(digest);
+CREATE TABLE alias(name TEXT NOT NULL, alias TEXT NOT NULL, digest TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(name, alias)) WITHOUT ROWID;
+CREATE TABLE decision(digest TEXT NOT NULL, target TEXT NOT NULL, idx INTEGER NOT NULL, statement TEXT NOT NULL, answer TEXT NOT NULL,
+                      policy TEXT NOT NULL, mode TEXT NOT NULL, time TEXT NOT NULL, PRIMARY KEY(digest, target)) WITHOUT ROWID;
+CREATE TABLE denial(scope TEXT NOT NULL, value TEXT NOT NULL, idx INTEGER NOT NULL, reason TEXT NOT NULL, severity TEXT NOT NULL,
+                    incident TEXT NOT NULL, PRIMARY KEY(scope, value)) WITHOUT ROWID;
+CREATE TABLE scan(digest TEXT NOT NULL, check_id TEXT NOT NULL, idx INTEGER NOT NULL, is_clean INTEGER NOT NULL, PRIMARY KEY(digest, check_id)) WITHOUT ROWID;
+CREATE TABLE lineage(child TEXT NOT NULL, parent TEXT NOT NULL, role TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(child, parent, role)) WITHOUT ROWID;
+CREATE INDEX lineage_parent ON lineage(parent);
+"""
+PROJECTED: Final = ("trust", "version", "alias", "decision", "denial", "scan", "lineage")
+
+
+class Projection:
+    """The fold. Holds the current trust policy between calls, keyed by the version that the database names."""
+
+    def __init__(self, pin: Digest | None) -> None:
+        """`pin` is the digest that the first trust policy must have; None trusts the first one seen."""
+        self._pin = pin
+        self._trust: Trust | None = None
+        self._handlers: Mapping[str, Callable[[sqlite3.Connection, Leaf, Statement], None]] = {
+            Predicate.REGISTRATION: self._register,
+            Predicate.LABEL: self._label,
+            Predicate.SCAN_RESULT: self._scan,
+            Predicate.PROVENANCE: self._provenance,
+            Predicate.DECISION: self._decision,
+            Predicate.LIFECYCLE: self._lifecycle,
+            Predicate.PROMOTION: self._promotion,
+            Predicate.QUARANTINE: self._quarantine,
+        }
+
+    def fold(self, db: sqlite3.Connection, leaf: Leaf, item: Item) -> None:
+        """Applies one entry.
+
+        Raises:
+            MalformedInput: the predicate does not follow its schema.
+            EvidenceError: the signer may not say this.
+            StateError: the registry does not allow it from where it stands.
+        """
+        if item.type == TRUST_PAYLOAD:
+            self._adopt(db, leaf, item)
+            return
+        if item.statement is None:
+            raise EvidenceError("entry holds no statement", item.type)
+        check_predicate(item.statement)
+        if (handler := self._handlers.get(item.type)) is not None:
+            handler(db, leaf, item.statement)
+
+    def trust(self, db: sqlite3.Connection) -> Trust:
+        """The trust policy in force.
+
+        Raises:
+            TrustError: there is none yet.
+        """
+        row = db.execute("SELECT max(version) FROM trust").fetchone()
+        if row[0] is None:
+            raise TrustError(
+                "there is no trust policy", "nobody may say anything yet", "run `assay init`", reason="trust-missing"
+            )
+        if self._trust is None or self._trust.version != row[0]:
+            data = db.execute("SELECT envelope FROM trust WHERE version=?", row).fetchone()[0]
+            self._trust = read_trust(read_envelope(json.loads(data), TRUST_PAYLOAD).payload)
+        return self._trust
+
+    def _adopt(self, db: sqlite3.Connection, leaf: Leaf, item: Item) -> None:
+        first = db.execute("SELECT count(*) FROM trust").fetchone()[0] == 0
+        trust = verify_first(item.bundle, self._pin) if first else verify_next(item.bundle, self.trust(db))
+        db.execute(
+            "INSERT INTO trust VALUES(?,?,?,?)", (trust.version, leaf.index, bytes.fromhex(trust.digest), item.bundle)
+        )
+
+    def _register(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
+        said, digest = statement.predicate, statement.subject
+        name, n, kind = check_name(said["name"]), said["version"], said["kind"]
+        self._require(db, leaf, statement.type, name, kind, ("registrar", "data-owner"))
+        if said["manifest"]["sha256"] != digest:
+            raise EvidenceError(
+                "registration is about another asset", "its manifest is not its subject", reason="wrong-subject"
+            )
+        if row := db.execute("SELECT n, state FROM version WHERE name=? AND digest=?", (name, digest)).fetchone():
+            raise StateError(
+                f"{name} has these bytes already, as version {row[0]} ({row[1]})", reason="already-registered"
+            )
+        last = db.execute("SELECT coalesce(max(n), 0) FROM version WHERE name=?", (name,)).fetchone()[0]
+        if n != last + 1:
+            raise StateError(
+                f"{name}@{n} cannot be registered", f"the next version is {last + 1}", reason="version-taken"
+            )
+        is_denied = _is_denied(db, name, digest)
+        state = State.QUARANTINED if is_denied else State.SOURCED
+        db.execute("INSERT INTO version VALUES(?,?,?,?,?,?,?,?,?,?)", (
+            name, n, digest, kind, state, leaf.index, statement.digest,
+            _text(said.get("labels", {})), _text(said.get("declared", {})), _text(said.get("origin", {})),
+        ))  # fmt: skip
+
+    def _label(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
+        said = statement.predicate
+        row = _version(db, said["name"], statement.subject)
+        self._require(db, leaf, statement.type, said["name"], row["kind"], ("registrar", "data-owner"))
+        labels = json.loads(row["labels"]) | said["labels"]
+        db.execute(
+            "UPDATE version SET labels=? WHERE name=? AND digest=?", (_text(labels), said["name"], statement.subject)
+        )
+
+    def _scan(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
+        """A scan by somebody without the role is logged but clears nothing."""
+        said, check_id = statement.predicate, statement.predicate["head"]["check"]["id"]
+        for name, kind in _names(db, statement.subject):
+            if self._roles(db, leaf, statement.type, name, kind, check_id):
+                verdicts = [file["verdict"] for file in said["files"]]
+                is_clean = said["state"] == "done" and bool(verdicts) and set(verdicts) == {"clean"}
+                db.execute(
+                    "INSERT OR REPLACE INTO scan VALUES(?,?,?,?)", (statement.subject, check_id, leaf.index, is_clean)
+                )
+                return
+
+    def _provenance(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
+        """Provenance by somebody without a role for the asset is logged but links nothing."""
+        materials = statement.predicate["buildDefinition"]["resolvedDependencies"]
+        for digest in {subject.sha256 for subject in statement.subjects}:
+            names = _names(db, digest)
+            if not any(self._roles(db, leaf, statement.type, name, kind) for name, kind in names):
+                continue
+            for material in materials:
+                parent = material.get("digest", {}).get("sha256")
+                role = material.get("annotations", {}).get("role", "material")
+                if isinstance(parent, str) and isinstance(role, str):
+                    db.execute("INSERT OR IGNORE INTO lineage VALUES(?,?,?,?)", (digest, parent, role, leaf.index))
+
+    def _decision(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
+        said = statement.predicate
+        for name, kind in _names(db, statement.subject):
+            if "gate" in self._roles(db, leaf, statement.type, name, kind):
+                passed = said["verificationResult"] == "PASSED" and said["assay_decision"] == "allow"
+                answer = "allow" if passed else said["assay_decision"].replace("allow", "undecided")
+                db.execute("INSERT OR REPLACE INTO decision VALUES(?,?,?,?,?,?,?,?)", (
+                    statement.subject, said["assay_target"], leaf.index, statement.digest, answer,
+                    said["policy"]["digest"]["sha256"], said.get("assay_mode", "enforce"), said["timeVerified"],
+                ))  # fmt: skip
+                return
+        raise EvidenceError(
+            "decision is not by a gate", "its signer lacks the role `gate` for this asset", reason="wrong-signer"
+        )
+
+    def _lifecycle(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
+        said, digest = statement.predicate, statement.subject
+        row = _version(db, said["name"], digest)
+        before, after = State(said["from"]), State(said["to"])
+        if row["state"] != before:
+            raise StateError(
+                f"{said['name']} is {row['state']}, not {before}", "somebody else moved it", reason="state-moved"
+            )
+        if after in (State.PRODUCTION, State.QUARANTINED) or (
+            before is State.QUARANTINED and after is not State.RETIRED
+        ):
+            raise StateError(
+                f"a lifecycle statement cannot say {before} to {after}", "promotions and quarantines have their own"
+            )
+        self._require(db, leaf, statement.type, said["name"], row["kind"], (role_for(before, after),))
+        if after is State.CANDIDATE:
+            _check_cleared(db, digest, row)
+        if after is State.APPROVED:
+            _allowed(db, digest, "approved")
+        _move(db, said["name"], digest, after)
+
+    def _promotion(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
+        said, digest = statement.predicate, statement.subject
+        name, alias = said["name"], check_alias(said["alias"])
+        row = _version(db, name, digest)
+        self._require(db, leaf, statement.type, name, row["kind"], ("releaser",))
+        held = db.execute("SELECT digest FROM alias WHERE name=? AND alias=?", (name, alias)).fetchone()
+        if (held[0] if held else None) != said.get("previous"):
+            raise StateError(
+                f"{name}@{alias} was moved meanwhile",
+                "it no longer points where this promotion expects",
+                reason="alias-moved",
+            )
+        if said["action"] == "remove":
+            if held is None or held[0] != digest:
+                raise StateError(f"{name}@{alias} does not point to this version")
+            db.execute("DELETE FROM alias WHERE name=? AND alias=?", (name, alias))
+            _stand_down(db, name, digest)
+            return
+        if State(row["state"]) not in (State.APPROVED, State.PRODUCTION):
+            raise StateError(f"{name}@{row['n']} is {row['state']}", "only an approved version can be promoted")
+        if _allowed(db, digest, alias) != said.get("decision"):
+            raise StateError(
+                "promotion names another decision",
+                f"the newest decision for {alias} counts",
+                reason="decision-replayed",
+            )
+        db.execute("INSERT OR REPLACE INTO alias VALUES(?,?,?,?)", (name, alias, digest, leaf.index))
+        if held and held[0] != digest:
+            _stand_down(db, name, held[0])
+        _move(db, name, digest, State.PRODUCTION)
+
+    def _quarantine(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
+        said, scope = statement.predicate, statement.predicate["scope"]
+        kind_of_scope, value = ("digest", scope.get("digest")) if "digest" in scope else ("name", scope.get("name"))
+        if not value or (kind_of_scope == "digest" and value != statement.subject):
+            raise EvidenceError(
+                "quarantine is about another asset", "its scope is not its subject", reason="wrong-subject"
+            )
+        where = f"{kind_of_scope}=?"
+        rows = db.execute(f"SELECT name, digest, kind, state FROM version WHERE {where}", (value,)).fetchall()  # noqa: S608
+        if not rows:
+            raise StateError(f"nothing is registered under {kind_of_scope} {value[:40]}")
+        if said["action"] == "quarantine":
+            self._require(db, leaf, statement.type, rows[0][0], rows[0][2], ("incident",))
+            row = (kind_of_scope, value, leaf.index, said["reason"], said["severity"], said.get("incident", ""))
+            db.execute("INSERT OR REPLACE INTO denial VALUES(?,?,?,?,?,?)", row)
+        elif self._lifted(db, leaf, statement, rows[0][0], rows[0][2]):
+            db.execute("DELETE FROM denial WHERE scope=? AND value=?", (kind_of_scope, value))
+        else:
+            return
+        for name, digest, _, state in rows:
+            is_denied = _is_denied(db, name, digest)
+            if state != State.RETIRED and is_denied != (state == State.QUARANTINED):
+                _move(db, name, digest, State.QUARANTINED if is_denied else State.CANDIDATE)
+
+    def _lifted(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement, name: str, kind: str) -> bool:
+        """A lift counts once an incident and an approver key of two owners signed the same statement."""
+        self._require(db, leaf, statement.type, name, kind, ("incident", "approver"))
+        trust = self.trust(db)
+        earlier = db.execute("SELECT key FROM entry WHERE statement=?", (bytes.fromhex(statement.digest),)).fetchall()
+        owners: dict[str, set[str]] = {"incident": set(), "approver": set()}
+        for key_id in {leaf.key_id, *(row[0].hex() for row in earlier)}:
+            for role in set(self._roles(db, leaf, statement.type, name, kind, key_id=key_id)) & set(owners):
+                owners[role].add(trust.owner_of(key_id))
+        return any(a != b for a in owners["incident"] for b in owners["approver"])
+
+    def _roles(self, db: sqlite3.Connection, leaf: Leaf, predicate: str, name: str, kind: str,
+               check: str = "", key_id: str = "") -> tuple[str, ...]:  # fmt: skip
+        return self.trust(db).roles_of([key_id or leaf.key_id], index=leaf.index, time=instant(leaf.time),
+                                       predicate=predicate, name=name, kind=kind, check=check)  # fmt: skip
+
+    def _require(
+        self, db: sqlite3.Connection, leaf: Leaf, predicate: str, name: str, kind: str, roles: tuple[str, ...]
+    ) -> None:
+        if not set(self._roles(db, leaf, predicate, name, kind)) & set(roles):
+            raise EvidenceError(
+                f"the signer may not say this about {name}",
+                f"key {leaf.key_id[:16]}… has none of the roles {', '.join(roles)} for {kind} {name}",
+                "sign with a key that has the role, or add it with `assay key trust`",
+                reason="wrong-signer",
+            )
+
+
+def ancestors(db: sqlite3.Connection, digest: Digest, hops: int = 32) -> set[Digest]:
+    """Everything that provenance says `digest` was made from, at most `hops` steps back."""
+    found: set[Digest] = set()
+    frontier = {digest}
+    for _ in range(hops):
+        parents = {p for child in frontier for (p,) in db.execute("SELECT parent FROM lineage WHERE child=?", (child,))}
+        frontier = parents - found - {digest}
+        found |= frontier
+        if not frontier:
+            break
+    return found
+
+
+def _allowed(db: sqlite3.Connection, digest: Digest, target: str) -> str:
+    row = db.execute("SELECT statement, answer FROM decision WHERE digest=? AND target=?", (digest, target)).fetchone()
+    if row is None or row[1] != "allow":
+        raise StateError(f"there is no allow for {target}", f"the newest decision is {row[1] if row else 'absent'}",
+                         f"run `assay gate ASSET --to {target}`", reason="not-allowed")  # fmt: skip
+    return str(row[0])
+
+
+def _check_cleared(db: sqlite3.Connection, digest: Digest, row: sqlite3.Row) -> None:
+    """What a candidate needs: models scanned clean by every scan, and an origin or provenance statement."""
+    if row["kind"] == "model":
+        scans = [clean for (clean,) in db.execute("SELECT is_clean FROM scan WHERE digest=?", (digest,))]
+        if not scans or not all(scans):
+            raise StateError("the model is not cleared", "a scan found something" if scans else "no trusted scan looked at it",
+                             "run `assay check` and look at the findings", reason="not-clean")  # fmt: skip
+    has_origin = json.loads(row["origin"]) != {}
+    if not has_origin and not db.execute("SELECT 1 FROM lineage WHERE child=?", (digest,)).fetchone():
+        raise StateError("nobody says where the asset comes from", "there is no origin and no provenance statement",
+                         "register it with an origin, or make it with `assay train`", reason="no-origin")  # fmt: skip
+
+
+def _stand_down(db: sqlite3.Connection, name: str, digest: Digest) -> None:
+    """A version that lost its last alias goes back to approved, unless it is quarantined or retired."""
+    if not db.execute("SELECT 1 FROM alias WHERE name=? AND digest=?", (name, digest)).fetchone():
+        query = "UPDATE version SET state=? WHERE name=? AND digest=? AND state=?"
+        db.execute(query, (State.APPROVED, name, digest, State.PRODUCTION))
+
+
+def _move(db: sqlite3.Connection, name: str, digest: Digest, state: State) -> None:
+    db.execute("UPDATE version SET state=? WHERE name=? AND digest=?", (state, name, digest))
+
+
+def _is_denied(db: sqlite3.Connection, name: str, digest: Digest) -> bool:
+    query = "SELECT 1 FROM denial WHERE (scope='digest' AND value=?) OR (scope='name' AND value=?)"
+    return db.execute(query, (digest, name)).fetchone() is not None
+
+
+def _names(db: sqlite3.Connection, digest: Digest) -> list[tuple[str, str]]:
+    return db.execute("SELECT name, kind FROM version WHERE digest=? ORDER BY name", (digest,)).fetchall()
+
+
+def _version(db: sqlite3.Connection, name: str, digest: Digest) -> sqlite3.Row:
+    cursor = db.execute("SELECT * FROM version WHERE name=? AND digest=?", (name, digest))
+    cursor.row_factory = sqlite3.Row
+    row: sqlite3.Row | None = cursor.fetchone()
+    if row is None:
+        raise StateError(
+            f"{name} has no version with digest {digest[:16]}…", "it was never registered", "run `assay register`"
+        )
+    return row
+
+
+def _text(value: Mapping[str, Json]) -> str:
+    return canonical(value).decode()
+
+
+def rebuilt_tables(db: sqlite3.Connection) -> Mapping[str, list[tuple[Json, ...]]]:
+    """The rows of every projection in a fixed order; audits compare them with a rebuild.
+
+    Raises:
+        LedgerError: a table is missing.
+    """
+    try:
+        return {table: sorted(db.execute(f"SELECT * FROM {table}").fetchall()) for table in PROJECTED}  # noqa: S608
+    except sqlite3.Error as error:
+        raise LedgerError("a projection cannot be read", str(error)) from error
