@@ -79,6 +79,8 @@ def export_tiles(directory: Path, size: int, leaves: Iterable[bytes], checkpoint
     Needs memory for one bundle. Files that are there with the same bytes are left alone, so an export can be repeated,
     continued after a crash, or grown; older partial tiles stay for readers of older checkpoints.
 
+    Leaves that turn out wrong at the end leave their tiles behind, which no checkpoint names and later exports refuse.
+
     Raises:
         LedgerDamaged: the leaves do not lead to the root in the note, a file there has other bytes, or the checkpoint
             there is of a longer or another log. The checkpoint there is left as it was.
@@ -174,11 +176,12 @@ def _write_once(directory: Path, file: _File) -> set[Path]:
 
 def _expect_published(directory: Path, file: _File) -> None:
     try:
-        published = _read(directory, file.path, len(file.data))
+        why = "" if _read(directory, file.path, len(file.data)) == file.data else "with other bytes"
     except MalformedInput as error:
-        raise LedgerDamaged("cannot export the log", f"{file.path} was published, but {error.why}") from error
-    if published != file.data:
-        raise LedgerDamaged("cannot export the log", f"{file.path} was published with other bytes")
+        why = f"but {error.why}"
+    if why:
+        fix = "compare both logs; where this folder is the wrong one, export to an empty folder"
+        raise LedgerDamaged("cannot export the log", f"{file.path} was published {why}", fix)
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -263,11 +266,9 @@ def _unframed(path: str, data: bytes, count: int) -> list[bytes]:
     for _ in range(count):
         start = at + _LENGTH_BYTES
         at = start + int.from_bytes(data[at:start], "big")
-        if start > len(data) or at > len(data):
-            raise _damaged(path, f"it ends before its {count} entries do")
         entries.append(data[start:at])
     if at != len(data):
-        raise _damaged(path, f"it goes on after its {count} entries")
+        raise _damaged(path, f"its {count} entries need {at} bytes, and it has {len(data)}")
     return entries
 
 

@@ -28,7 +28,7 @@ TABLES: Final = """
 CREATE TABLE trust(version INTEGER PRIMARY KEY, idx INTEGER NOT NULL, digest BLOB NOT NULL, envelope BLOB NOT NULL);
 CREATE TABLE version(name TEXT NOT NULL, n INTEGER NOT NULL, digest TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
                      idx INTEGER NOT NULL, statement TEXT NOT NULL, labels TEXT NOT NULL, declared TEXT NOT NULL,
-                     origin TEXT NOT NULL, PRIMARY KEY(name, n), UNIQUE(name, digest)) WITHOUT ROWID;
+                     origin TEXT NOT NULL, symlinks TEXT NOT NULL, PRIMARY KEY(name, n), UNIQUE(name, digest)) WITHOUT ROWID;
 CREATE INDEX version_digest ON version(digest);
 CREATE TABLE alias(name TEXT NOT NULL, alias TEXT NOT NULL, digest TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(name, alias)) WITHOUT ROWID;
 CREATE TABLE decision(digest TEXT NOT NULL, target TEXT NOT NULL, idx INTEGER NOT NULL, statement TEXT NOT NULL, answer TEXT NOT NULL,
@@ -119,9 +119,9 @@ class Projection:
             )
         is_denied = _is_denied(db, name, digest)
         state = State.QUARANTINED if is_denied else State.SOURCED
-        db.execute("INSERT INTO version VALUES(?,?,?,?,?,?,?,?,?,?)", (
+        db.execute("INSERT INTO version VALUES(?,?,?,?,?,?,?,?,?,?,?)", (
             name, n, digest, kind, state, leaf.index, statement.digest,
-            _text(said.get("labels", {})), _text(said.get("declared", {})), _text(said.get("origin", {})),
+            _text(said.get("labels", {})), _text(said.get("declared", {})), _text(said.get("origin", {})), said["manifest"]["symlinks"],
         ))  # fmt: skip
 
     def _label(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
@@ -248,6 +248,7 @@ class Projection:
             is_denied = _is_denied(db, name, digest)
             if state != State.RETIRED and is_denied != (state == State.QUARANTINED):
                 _move(db, name, digest, State.QUARANTINED if is_denied else State.CANDIDATE)
+                db.execute("DELETE FROM decision WHERE digest=?", (digest,))  # gated anew after a lift
 
     def _lifted(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement, name: str, kind: str) -> bool:
         """A lift counts once an incident and an approver key of two owners signed the same statement."""

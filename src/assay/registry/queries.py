@@ -30,6 +30,7 @@ class Version:
     labels: Mapping[str, str]
     declared: Mapping[str, Json]
     origin: Mapping[str, Json]
+    symlinks: str
 
     def __str__(self) -> str:
         return f"{self.name}@{self.n}"
@@ -59,7 +60,7 @@ class Denial:
     incident: str
 
 
-_VERSION = "SELECT name, n, digest, kind, state, idx, statement, labels, declared, origin FROM version"
+_VERSION = "SELECT name, n, digest, kind, state, idx, statement, labels, declared, origin, symlinks FROM version"
 
 
 class Registry:
@@ -160,9 +161,9 @@ def _is_quarantined(db: sqlite3.Connection, digest: Digest) -> bool:
 
 
 def _version(row: tuple[Json, ...]) -> Version:
-    name, n, digest, kind, state, index, statement, labels, declared, origin = row
+    name, n, digest, kind, state, index, statement, labels, declared, origin, symlinks = row
     return Version(name, n, digest, Kind(kind), State(state), index, statement,
-                   json.loads(labels), json.loads(declared), json.loads(origin))  # fmt: skip
+                   json.loads(labels), json.loads(declared), json.loads(origin), symlinks)  # fmt: skip
 
 
 def _said(reference: Reference) -> str:
