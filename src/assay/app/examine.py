@@ -1,0 +1,303 @@
+"""`assay check`: runs the checks that fit an asset and signs one statement for each.
+
+Bytes are hashed before the checks and the files' identity is compared after them: what was looked at is what is named.
+Checks that run the model start only when every file of it scanned clean under a statement that counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from assay import __version__
+from assay.app.project import Project
+from assay.app.register import subject_of
+from assay.app.runner.discovery import discover, select
+from assay.app.runner.engine import run
+from assay.app.runner.jobs import Event, Finished, Job, JobResult, Limits, Located, State
+from assay.app.workspace import Workspace
+from assay.core.assets import Asset, Kind, differences
+from assay.core.canonical import Json
+from assay.core.checks import Check, Family
+from assay.core.digests import Digest, digest_of, sha256
+from assay.core.errors import ChangedMeanwhile, UsageError
+from assay.core.outcomes import FileVerdict, Finding, Measurement, Severity, Skipped, Verdict
+from assay.core.statements import Statement
+from assay.core.times import stamp
+from assay.evidence.files import find_files, manifest_of
+from assay.evidence.hash_cache import HashCache
+from assay.evidence.ledger import Receipt
+from assay.evidence.predicates import Predicate
+from assay.registry.queries import Version
+
+MAX_FINDINGS = 1000
+_ROLES = {"trained_on": "trainedOn", "tested_on": "testedOn"}
+_TABLE_TYPE = "application/vnd.assay.outcomes.v1+npz"
+
+
+@dataclass(frozen=True)
+class Examination:
+    """One check that ran and the statement that was logged for it; `receipt` is None for what could not start."""
+
+    check: Check
+    version: Version
+    state: str
+    findings: tuple[Finding, ...] = ()
+    verdicts: tuple[FileVerdict, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    failure: str = ""
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to examine: patterns of checks, the seed of every random choice, limits and parallel workers."""
+
+    only: Sequence[str] = ()
+    seed: int = 0
+    limits: Limits = field(default_factory=Limits)
+    workers: int | None = None
+
+
+def examine(workspace: Workspace, version: Version, project: Project, plan: Plan, *,
+            on_event: Callable[[Event], None] = lambda _: None) -> Iterator[Examination]:  # fmt: skip
+    """Runs every check that fits, scans first; each statement is durable before its examination is yielded.
+
+    Raises:
+        UsageError: no check fits, the bytes are not on this machine or not those registered, an unknown option.
+        ChangedMeanwhile: a file changed while the checks ran; nothing of this phase was signed.
+    """
+    chosen = select(discover(), version.kind, plan.only or project.checks)
+    if not chosen:
+        raise UsageError(f"no check fits {version}", f"it is a {version.kind}", "see `assay checks`")
+    located = {version.digest: _located(workspace, version)}
+    related = _related(workspace, version, located)
+    scans = [check for check in chosen if not check.runs_model]
+    others = [check for check in chosen if check.runs_model]
+    yield from _phase(workspace, version, scans, located, related, project, plan, on_event)
+    if not others:
+        return
+    if version.kind is Kind.MODEL and not _is_clear(workspace, version):
+        reason = "not run: the model's files are not all scanned clean, and model code runs only then"
+        yield from (
+            Examination(check, version, "skipped", skipped=(Skipped(str(version), reason),)) for check in others
+        )
+        return
+    yield from _phase(workspace, version, others, located, related, project, plan, on_event)
+
+
+def _phase(workspace: Workspace, version: Version, checks: Sequence[Check], located: Mapping[Digest, Located],
+           related: Mapping[str, tuple[Located, ...]], project: Project, plan: Plan,
+           on_event: Callable[[Event], None]) -> Iterator[Examination]:  # fmt: skip
+    jobs = [
+        Job(check, located[version.digest], related, project.check_options(check.id), plan.seed, plan.limits)
+        for check in checks
+    ]
+    before = {place.root: _identity(place) for place in located.values()}
+    hidden = [workspace.folder / "keys"]
+    results = []
+    for event in run(jobs, now=workspace.clock, workers=plan.workers, hidden=hidden):
+        on_event(event)
+        if isinstance(event, Finished):
+            results.append(event.result)
+    if any(_identity(place) != before[place.root] for place in located.values()):
+        raise ChangedMeanwhile(
+            "a file changed while the checks ran", "what they saw has no name", "run `assay check` again"
+        )
+    for result in sorted(results, key=lambda r: r.check_id):
+        yield _signed(workspace, version, result)
+
+
+def _signed(workspace: Workspace, version: Version, result: JobResult) -> Examination:
+    check = result.job.check
+    outcomes = result.outcomes
+    made = Examination(
+        check,
+        version,
+        str(result.state),
+        tuple(o for o in outcomes if isinstance(o, Finding)),
+        tuple(o for o in outcomes if isinstance(o, FileVerdict)),
+        tuple(o for o in outcomes if isinstance(o, Measurement)),
+        tuple(o for o in outcomes if isinstance(o, Skipped)),
+        str(result.failure or ""),
+    )
+    is_scan = check.family is Family.SCAN
+    predicate = _scan_predicate(made, result) if is_scan else _eval_predicate(made, result)
+    statement = Statement(
+        (subject_of(version),), Predicate.SCAN_RESULT if is_scan else Predicate.EVAL_RESULT, predicate
+    )
+    tables = [table.data for table in result.tables.values()]
+    receipt = workspace.sign_and_log(statement, "scanner" if is_scan else "evaluator", tables)
+    state = (
+        "skipped" if made.state == "done" and made.skipped and not (made.verdicts or made.measurements) else made.state
+    )
+    return Examination(
+        check, version, state, made.findings, made.verdicts, made.measurements, made.skipped, made.failure, receipt
+    )
+
+
+def _scan_predicate(made: Examination, result: JobResult) -> Json:
+    entries = result.job.asset.manifest.by_path()
+    files = {
+        v.path: {"format": v.format, "path": v.path, "sha256": v.sha256, "verdict": str(v.verdict)}
+        for v in made.verdicts
+    }
+    for path, entry in entries.items():  # what no verdict names was not looked at, and that is never clean
+        files.setdefault(
+            path, {"format": "unknown", "path": path, "sha256": entry.sha256, "verdict": str(Verdict.INCONCLUSIVE)}
+        )
+    if result.state is not State.DONE:
+        files = {
+            path: item | {"verdict": str(Verdict.INCONCLUSIVE)} if item["verdict"] == "clean" else item
+            for path, item in files.items()
+        }
+    looked = [entries[v.path] for v in made.verdicts if v.path in entries]
+    counts = {str(s): sum(f.severity is s for f in made.findings) for s in Severity}
+    return _common(made, result) | {
+        "counts": counts,
+        "files": [files[path] for path in sorted(files)],
+        "lookedAt": {"bytes": sum(e.size for e in looked), "files": len(looked)},
+    }
+
+
+def _eval_predicate(made: Examination, result: JobResult) -> Json:
+    job = result.job
+    tested = [place.asset for place in job.related.get("tested_on", ())]
+    predicate = _common(made, result) | {
+        "measurements": [_measurement(m) for m in made.measurements],
+        "outcomes": [
+            {"mediaType": _TABLE_TYPE, "merkleRoot": t.row_root, "rows": t.rows, "sha256": digest}
+            for digest, t in result.tables.items()
+        ],
+        "suite": {"name": made.check.id, "sha256": _suite(job, tested), "version": made.check.version},
+    }
+    if tested:
+        predicate["dataset"] = {"name": str(tested[0]), "sha256": tested[0].digest}
+    if models := sorted({m.threat_model for m in made.measurements if m.threat_model}):
+        predicate["threatModel"] = ", ".join(models)
+    return predicate
+
+
+def _common(made: Examination, result: JobResult) -> dict[str, Json]:
+    predicate: dict[str, Json] = {
+        "findings": [_finding(f) for f in made.findings[:MAX_FINDINGS]],
+        "head": _head(result),
+        "skipped": [{"reason": s.reason, "what": s.what} for s in made.skipped],
+        "state": made.state,
+    }
+    return predicate | ({"failure": made.failure[:4096]} if made.failure else {})
+
+
+def _head(result: JobResult) -> Json:
+    check = result.job.check
+    return {
+        "check": {"codeSha256": _code_digest(check), "id": check.id, "version": check.version},
+        "environment": {"platform": platform.platform(), "python": platform.python_version()},
+        "finishedOn": stamp(result.finished),
+        "optionsSha256": digest_of(dict(result.job.merged_options)),
+        "producer": {"name": "assay", "version": __version__},
+        "seed": result.job.seed,
+        "startedOn": stamp(result.started),
+    }
+
+
+def _suite(job: Job, tested: Sequence[Asset]) -> Digest:
+    """What must be equal for two runs to be comparable: the check, its options, the seed and the test data."""
+    return digest_of({
+        "check": job.check.id, "datasets": [a.digest for a in tested], "options": dict(job.merged_options),
+        "seed": job.seed, "version": job.check.version,
+    })  # fmt: skip
+
+
+def _code_digest(check: Check) -> Digest:
+    source = inspect.getsourcefile(check.body) or sys.modules[check.body.__module__].__file__
+    return sha256(Path(source).read_bytes()) if source else hashlib.sha256(check.id.encode()).hexdigest()
+
+
+def _measurement(m: Measurement) -> Json:
+    value: dict[str, Json] = {
+        "better": m.better,
+        "kind": m.kind,
+        "metric": m.metric,
+        "n": m.n,
+        "unit": m.unit,
+        "value": m.value,
+    }
+    optional = {"group": m.group, "high": m.high, "level": m.level if m.low is not None else None, "limit": m.limit, "low": m.low,
+                "method": m.method or None, "outcomes": m.table, "slice": m.slice, "threatModel": m.threat_model,
+                "valid": None if m.valid else False}  # fmt: skip
+    return value | {key: item for key, item in optional.items() if item is not None}
+
+
+def _finding(f: Finding) -> Json:
+    value: dict[str, Json] = {
+        "location": f.location[:4096],
+        "rule": f.rule,
+        "severity": str(f.severity),
+        "summary": f.summary[:4096],
+    }
+    return value | ({"remedy": f.remedy} if f.remedy else {}) | ({"refs": list(f.refs)} if f.refs else {})
+
+
+def _is_clear(workspace: Workspace, version: Version) -> bool:
+    """Whether every trusted scan of the model says that every file is clean, and there is at least one."""
+    with workspace.store.reading() as db:
+        scans = [clean for (clean,) in db.execute("SELECT is_clean FROM scan WHERE digest=?", (version.digest,))]
+    return bool(scans) and all(scans)
+
+
+def _located(workspace: Workspace, version: Version) -> Located:
+    """The asset's bytes on this machine, hashed just now and equal to what was registered.
+
+    Raises:
+        UsageError: they are not here, or are other bytes.
+    """
+    place = workspace.location(version.digest)
+    if place is None or not place.exists():
+        raise UsageError(f"the bytes of {version} are not on this machine", f"last seen at {place}" if place else "",
+                         f"fetch them and run `assay register PATH --name {version.name}`")  # fmt: skip
+    expected = workspace.manifest(version.digest)
+    memory = HashCache(workspace.folder / "hashes.sqlite", place)
+    try:
+        found = manifest_of(place, expected.kind, ignored=expected.ignored, symlinks=version.symlinks, memory=memory)
+    finally:
+        memory.close()
+    if found.digest != expected.digest:
+        raise UsageError(
+            f"{place} no longer holds {version}", str(differences(expected, found)), "register what lies there now"
+        )
+    return Located(
+        Asset(version.name, version.n, expected, version.declared), place if place.is_dir() else place.parent
+    )
+
+
+def _related(
+    workspace: Workspace, version: Version, located: dict[Digest, Located]
+) -> Mapping[str, tuple[Located, ...]]:
+    related = {}
+    for role, key in _ROLES.items():
+        digests = [str(item).rpartition("sha256:")[2] for item in version.declared.get(key, [])]
+        for digest in digests:
+            if digest not in located:
+                located[digest] = _located(workspace, workspace.registry.with_digest(digest)[0])
+        related[role] = tuple(located[digest] for digest in digests)
+    return {role: places for role, places in related.items() if places}
+
+
+def _identity(place: Located) -> tuple[tuple[str, int, int, int, int], ...]:
+    """Path, inode, size and times of every file of an asset; a write moves the change time."""
+    found = []
+    for entry in place.asset.manifest.entries:
+        try:
+            info = (place.root / entry.path).stat()
+        except OSError:
+            return ()
+        found.append((entry.path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+    names = {file.path for file in find_files(place.root)} if len(found) > 1 else set()
+    return (*found, *((name, 0, 0, 0, 0) for name in sorted(names - {f[0] for f in found})))
