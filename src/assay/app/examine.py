@@ -57,12 +57,16 @@ class Examination:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to examine: patterns of checks, the seed of every random choice, limits and parallel workers."""
+    """How to examine: patterns of checks, the seed of every random choice, limits, parallel workers.
+
+    `tested_on` are test data to use instead of those that the asset declares.
+    """
 
     only: Sequence[str] = ()
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
     workers: int | None = None
+    tested_on: Sequence[Version] = ()
 
 
 def examine(workspace: Workspace, version: Version, project: Project, plan: Plan, *,
@@ -77,7 +81,7 @@ def examine(workspace: Workspace, version: Version, project: Project, plan: Plan
     if not chosen:
         raise UsageError(f"no check fits {version}", f"it is a {version.kind}", "see `assay checks`")
     located = {version.digest: _located(workspace, version)}
-    related = _related(workspace, version, located)
+    related = _related(workspace, version, plan.tested_on, located)
     scans = [check for check in chosen if not check.runs_model]
     others = [check for check in chosen if check.runs_model]
     yield from _phase(workspace, version, scans, located, related, project, plan, on_event)
@@ -99,14 +103,14 @@ def _phase(workspace: Workspace, version: Version, checks: Sequence[Check], loca
         Job(check, located[version.digest], related, project.check_options(check.id), plan.seed, plan.limits)
         for check in checks
     ]
-    before = {place.root: _identity(place) for place in located.values()}
+    before = {digest: _identity(place) for digest, place in located.items()}
     hidden = [workspace.folder / "keys"]
     results = []
     for event in run(jobs, now=workspace.clock, workers=plan.workers, hidden=hidden):
         on_event(event)
         if isinstance(event, Finished):
             results.append(event.result)
-    if any(_identity(place) != before[place.root] for place in located.values()):
+    if any(_identity(place) != before[digest] for digest, place in located.items()):
         raise ChangedMeanwhile(
             "a file changed while the checks ran", "what they saw has no name", "run `assay check` again"
         )
@@ -277,12 +281,13 @@ def _located(workspace: Workspace, version: Version) -> Located:
     )
 
 
-def _related(
-    workspace: Workspace, version: Version, located: dict[Digest, Located]
-) -> Mapping[str, tuple[Located, ...]]:
+def _related(workspace: Workspace, version: Version, tested_on: Sequence[Version],
+             located: dict[Digest, Located]) -> Mapping[str, tuple[Located, ...]]:  # fmt: skip
     related = {}
     for role, key in _ROLES.items():
         digests = [str(item).rpartition("sha256:")[2] for item in version.declared.get(key, [])]
+        if role == "tested_on" and tested_on:
+            digests = [other.digest for other in tested_on]
         for digest in digests:
             if digest not in located:
                 located[digest] = _located(workspace, workspace.registry.with_digest(digest)[0])

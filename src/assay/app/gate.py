@@ -21,6 +21,7 @@ from assay.evidence.ledger import Receipt
 from assay.evidence.predicates import Predicate
 from assay.policy.evaluate import decide
 from assay.policy.grammar import Policy
+from assay.registry.lifecycle import State
 from assay.registry.queries import Version
 
 VERIFIER = "urn:assay:gate"
@@ -53,12 +54,16 @@ def gate(workspace: Workspace, version: Version, stage: str, policies: Sequence[
 
 
 def baseline_of(workspace: Workspace, version: Version, stage: str, policies: Sequence[Policy]) -> Version | None:
-    """What runs now where the policies say to compare: the holder of their baseline stage, else of `stage`."""
+    """What runs now where the policies say to compare: the holder of their baseline stage, else of `stage`.
+
+    A quarantined holder is no standard: then there is no baseline, and the policy says what that means.
+    """
     named = next((policy.baseline.stage for policy in policies if policy.baseline), stage)
     digest = workspace.registry.aliases(version.name).get(named)
     if digest is None or digest == version.digest:
         return None
-    return workspace.registry.resolve(Reference(version.name, digest=digest))
+    holder = workspace.registry.resolve(Reference(version.name, digest=digest))
+    return None if holder.state is State.QUARANTINED else holder
 
 
 def summary_of(decision: Decision, version: Version) -> Json:

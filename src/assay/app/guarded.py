@@ -133,7 +133,7 @@ def _verify(
     if copy.manifest.digest != expected.digest:
         changed = str(differences(expected, copy.manifest))
         return Verification(copy.manifest.digest, version.name, demand.stage, (bytes_differ(str(version), changed),))
-    return verify_digest(workspace, expected.digest, demand, version.name)
+    return verify_digest(workspace, expected.digest, demand, version.name, as_name=version.name)
 
 
 def _copy_one(file: FoundFile, folder: Path, symlinks: str) -> Entry:

@@ -1,4 +1,8 @@
-"""Moving assets through their life: candidate, quarantine, lift, retire, approve, waive. Each is one signed statement."""
+"""Moving assets through their life: candidate, quarantine, lift, retire, approve, waive. Each is one signed statement.
+
+What may happen twice carries `ledgerSize`, the length of the ledger that its signer saw: a second quarantine for the
+same reason would otherwise be the first statement again, which the ledger rightly keeps only once.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,8 @@ def move(workspace: Workspace, version: Version, state: State, reason: str) -> R
     Raises:
         StateError: the lifecycle or what it needs does not allow the move.
     """
-    predicate: Json = {"from": str(version.state), "name": version.name, "reason": reason, "to": str(state)}
+    predicate: Json = {"from": str(version.state), "name": version.name, "reason": reason, "to": str(state),
+                       "ledgerSize": workspace.ledger.size()}  # fmt: skip
     return workspace.sign_and_log(Statement((subject_of(version),), Predicate.LIFECYCLE, predicate), "releaser")
 
 
@@ -88,7 +93,7 @@ def open_incident(workspace: Workspace, version: Version, incident: str, summary
     """Records an incident or its new state."""
     owner = workspace.trust().owner_of(workspace.signer("incident").public.key_id)
     predicate: Json = {"actions": list(actions), "events": list(events), "id": incident, "owner": owner,
-                       "severity": str(severity), "state": state, "summary": summary}  # fmt: skip
+                       "ledgerSize": workspace.ledger.size(), "severity": str(severity), "state": state, "summary": summary}  # fmt: skip
     return workspace.sign_and_log(Statement((subject_of(version),), Predicate.INCIDENT, predicate), "incident")
 
 
@@ -98,6 +103,7 @@ def _quarantine_predicate(workspace: Workspace, version: Version, action: str, r
     scope = {"name": version.name} if whole_name else {"digest": version.digest}
     predicate: dict[str, Json] = {
         "action": action,
+        "ledgerSize": workspace.ledger.size(),
         "reason": reason,
         "requestedBy": requested_by,
         "scope": scope,

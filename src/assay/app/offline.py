@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from assay.app.reader import Reader
 from assay.app.sound import SoundLedger, age_problem, read_checkpoint, trust_problem
@@ -62,7 +63,7 @@ def pack(workspace: Workspace, version: Version) -> bytes:
     if note is None or sound.signed is None or sound.signed.size != sound.size:
         raise EvidenceError("the newest entries are under no checkpoint", "the ledger's key is not on this machine",
                             "ask the ledger's keeper for `assay ledger checkpoint`")  # fmt: skip
-    reader = Reader(sound, workspace.trust())
+    reader = Reader(sound, sound.trust)
     digests = [version.digest, *sorted(reader.ancestors(version.digest))]
     leaves = {leaf.index: leaf for text in (*digests, Predicate.QUARANTINE) for leaf in sound.mentioning(text)}
     entries = [_entry(workspace, leaves[i], sound.size) for i in sorted(leaves)]
@@ -94,6 +95,9 @@ def open_offline(data: bytes, pin: Digest | None) -> Offline:
         trust = verify_chain([_data(item) for item in value["trust"]], pin)
         signed = read_checkpoint(value["checkpoint"].encode(), trust)
         proven = [_proven(item, signed) for item in value["entries"]]
+        indices = [leaf.index for leaf, _ in proven]
+        if any(before >= after for before, after in pairwise(indices)):
+            raise MalformedInput("offline bundle is malformed", "its entries are not in the order of the log")
         manifest = Manifest.parse(_data(value["manifest"]))
         bundles = {leaf.bundle: bundle for leaf, bundle in proven}
         return Offline(str(value["name"]), int(value["version"]), manifest, str(value["symlinks"]), trust, signed,
@@ -121,7 +125,8 @@ def verify_offline(data: bytes, pin: Digest | None, demand: Demand, found: Manif
         fresh.append(checkpoint_stale(problem))
     if found is not None and found.digest != bundle.manifest.digest:
         fresh.append(bytes_differ(f"{bundle.name}@{bundle.version}", str(differences(bundle.manifest, found))))
-    answer = judged(Reader(bundle, bundle.trust), bundle.manifest.digest, demand, bundle.name, fresh)
+    answer = judged(Reader(bundle, bundle.trust), bundle.manifest.digest, demand, bundle.name, fresh,
+                    as_name=bundle.name)  # fmt: skip
     return replace(answer, digest=found.digest) if found is not None else answer
 
 

@@ -96,6 +96,7 @@ def withdraw(workspace: Workspace, name: str, stage: str) -> Receipt:
         "action": "remove",
         "alias": stage,
         "digest": version.digest,
+        "ledgerSize": workspace.ledger.size(),
         "name": name,
         "previous": version.digest,
     }

@@ -18,7 +18,7 @@ from assay.core.errors import AssayError, EvidenceError, MalformedInput
 from assay.core.statements import Statement
 from assay.core.times import instant
 from assay.evidence.envelope import open_bundle
-from assay.evidence.ledger import Leaf
+from assay.evidence.ledger import Leaf, subjects_in_leaf
 from assay.evidence.predicates import Predicate, problem_of
 from assay.evidence.trust import TRUST_PAYLOAD, Trust
 from assay.policy.view import Evidence
@@ -102,7 +102,8 @@ class Reader:
         listed = [self.trust.keys[leaf.key_id].key] if leaf.key_id in self.trust.keys else []
         try:
             signed = open_bundle(self._source.bundle(leaf), listed)
-            if (signed.digest, signed.statement.type) != (leaf.statement, leaf.type):
+            named = (signed.digest, signed.statement.type, subjects_in_leaf(signed.statement))
+            if named != (leaf.statement, leaf.type, leaf.subjects):
                 raise MalformedInput(f"ledger entry {leaf.index} names another statement")
             if problem := problem_of(signed.statement):
                 raise MalformedInput(f"statement {leaf.statement[:16]}… is malformed", problem)
@@ -133,7 +134,8 @@ class Reader:
             for other in others
             if other.leaf.statement == leaf.statement and self._is_valid(other.leaf)
         ]
-        roles = {role for name, _, kind in names for role in self._roles(item, valid, name, kind)}
+        together = {role for name, _, kind in names for role in self._roles(item, valid, name, kind)}
+        roles = {role for role in together if leaf.key_id in self.trust.roles[role].members and self._is_valid(leaf)}
         problem = "" if roles else ("wrong-signer" if self._is_valid(leaf) else "revoked")
         subjects = tuple(subject.sha256 for subject in statement.subjects)
         return Evidence(leaf.statement, leaf.index, leaf.type, subjects, statement.predicate, leaf.key_id, owner,

@@ -92,7 +92,8 @@ def record(workspace: Workspace, manifest: Manifest, about: Description, *, from
 
 def set_labels(workspace: Workspace, version: Version, labels: Mapping[str, str]) -> Receipt:
     """Sets labels of a version; the newest value of a key counts."""
-    predicate: Json = {"labels": dict(labels), "name": version.name, "version": version.n}
+    predicate: Json = {"labels": dict(labels), "ledgerSize": workspace.ledger.size(), "name": version.name,
+                       "version": version.n}  # fmt: skip
     return workspace.sign_and_log(Statement((subject_of(version),), Predicate.LABEL, predicate), "registrar")
 
 

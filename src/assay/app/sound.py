@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from assay.app.workspace import Workspace
 from assay.core.errors import EvidenceError, LedgerDamaged, MalformedInput, TrustError
@@ -17,15 +17,21 @@ from assay.evidence.keys import PublicKey
 from assay.evidence.ledger import Leaf, Ledger
 from assay.evidence.merkle import RootBuilder, leaf_hash
 from assay.evidence.note import Checkpoint, NoteError, verify_checkpoint
-from assay.evidence.trust import Trust
+from assay.evidence.trust import TRUST_PAYLOAD, Trust, verify_chain
+
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class SoundLedger:
-    """A `Source` over a workspace. `signed` is the newest checkpoint that holds, or None."""
+    """A `Source` over a workspace. `signed` is the newest checkpoint that holds, or None.
+
+    `trust` is read from the entries of the log, link by link from the pin, and never from the registry's table.
+    """
 
     size: int
     root: bytes
+    trust: Trust
     signed: Checkpoint | None
     _ledger: Ledger = field(repr=False)
 
@@ -38,7 +44,8 @@ class SoundLedger:
         """
         seen = workspace.seen.recall() if workspace.seen else None
         note = workspace.ledger.newest_checkpoint()
-        signed = read_checkpoint(note, workspace.trust()) if note else None
+        trust = _logged_trust(workspace)
+        signed = read_checkpoint(note, trust) if note else None
         wanted = {point.size: point.root for point in (seen, signed) if point is not None}
         builder = RootBuilder()
         with workspace.store.reading() as db:
@@ -59,7 +66,7 @@ class SoundLedger:
             raise LedgerDamaged(
                 "the tree does not fit its entries", "a node or entry was edited", "run `assay ledger verify`"
             )
-        return cls(builder.size, root, signed, workspace.ledger)
+        return cls(builder.size, root, trust, signed, workspace.ledger)
 
     def mentioning(self, text: str) -> Sequence[Leaf]:
         """Every entry whose leaf holds `text`, found in the leaves themselves."""
@@ -97,6 +104,8 @@ def age_problem(signed: Checkpoint | None, trust: Trust, now: datetime) -> str:
         age = now - instant(stamps[0])
     except (IndexError, MalformedInput):
         return "the checkpoint carries no time"
+    if age < -MAX_CLOCK_SKEW:
+        return "the checkpoint is from the future"
     if age > trust.log.max_checkpoint_age:
         return f"the checkpoint is {age} old, at most {trust.log.max_checkpoint_age} is accepted"
     return ""
@@ -118,6 +127,14 @@ def holds_log_key(workspace: Workspace) -> bool:
     except EvidenceError:
         return False
     return True
+
+
+def _logged_trust(workspace: Workspace) -> Trust:
+    with workspace.store.reading() as db:
+        query = "SELECT idx, leaf FROM entry WHERE instr(leaf, ?) ORDER BY idx"
+        rows = db.execute(query, (TRUST_PAYLOAD.encode(),)).fetchall()
+    leaves = [leaf for leaf in (Leaf.parse(*row) for row in rows) if leaf.type == TRUST_PAYLOAD]
+    return verify_chain([workspace.ledger.bundle(leaf) for leaf in leaves], workspace.pin)
 
 
 def _compare(wanted: dict[int, bytes], builder: RootBuilder) -> None:

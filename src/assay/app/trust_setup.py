@@ -6,17 +6,20 @@ and the person what persons do, so that nobody evaluates what they trained or ap
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from assay.app.workspace import Workspace, public_id
 from assay.core.assets import Kind
 from assay.core.canonical import Json, canonical
 from assay.core.digests import Digest
+from assay.core.errors import UsageError
 from assay.core.times import stamp
-from assay.evidence.keys import PublicKey
+from assay.evidence.keys import PublicKey, Signer
 from assay.evidence.predicates import Predicate
-from assay.evidence.trust import TRUST_SCHEMA
+from assay.evidence.trust import TRUST_SCHEMA, Trust
 
 _P = Predicate
 PREDICATES_OF: Mapping[str, tuple[str, ...]] = {
@@ -83,3 +86,55 @@ def _role(role: str, members: Sequence[Member], threshold: int) -> Json:
 
 def _having(role: str, members: Sequence[Member]) -> list[str]:
     return [m.key.key_id for m in members if role in m.roles]
+
+
+def extended(trust: Trust, now: datetime, *, add: tuple[PublicKey, str, tuple[str, ...]] | None = None,
+             revoke: tuple[str, int, bool] | None = None, days: int = 365) -> bytes:  # fmt: skip
+    """The next version of a trust policy with one key added to roles, or one revoked from a ledger index on.
+
+    Raises:
+        UsageError: the key belongs to somebody else already.
+    """
+    value: Json = json.loads(trust.payload)
+    value |= {"version": trust.version + 1, "previous": trust.digest, "expires": stamp(now + timedelta(days=days))}
+    if add is not None:
+        _add(value, *add)
+    if revoke is not None:
+        key_id, index, is_compromised = revoke
+        value["keys"][key_id]["revoked"] = {"atIndex": index, "compromised": is_compromised}
+    return canonical(value)
+
+
+def sign_with(workspace: Workspace, names: Sequence[str]) -> list[Signer]:
+    """The root keys of this machine, or those called `names`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    roots = workspace.trust().root_keys
+    keys = [workspace.key(name) for name in names] or [
+        workspace.key(path.stem) for path in workspace.key_files() if public_id(path) in roots
+    ]
+    if not keys:
+        raise UsageError(
+            "no root key is on this machine", "only root keys may sign the next trust policy", "ask the root's keepers"
+        )
+    return list(keys)
+
+
+def _add(value: Json, key: PublicKey, owner: str, roles: Sequence[str]) -> None:
+    known = value["keys"].setdefault(
+        key.key_id, {"keytype": key.keytype, "owner": owner, "public": key.public, "scheme": key.scheme}
+    )
+    if known["owner"] != owner:
+        raise UsageError(
+            f"key {key.key_id[:12]}… belongs to {known['owner']}",
+            "a key has one owner",
+            f"use --owner {known['owner']}",
+        )
+    lists = {"root": value["root"]["keys"], "ledger": value["log"]["keys"]} | {
+        r: v["members"] for r, v in value["roles"].items()
+    }
+    for role in roles:
+        if key.key_id not in lists[role]:
+            lists[role].append(key.key_id)

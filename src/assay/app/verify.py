@@ -11,7 +11,7 @@ Each failure is a reason with a code. Denied reasons win over undecided ones; on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -63,11 +63,11 @@ class Verification:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a verification asks for. `policies` are the policy digests that count; () accepts any of a trusted gate."""
+    """What a verification asks for. `policies` gives the policy digests that count for an asset; None accepts any."""
 
     now: datetime
     stage: str | None = None
-    policies: tuple[Digest, ...] = ()
+    policies: Callable[[Digest], tuple[Digest, ...]] | None = None
     max_age: timedelta = DECISION_MAX_AGE
 
 
@@ -79,21 +79,26 @@ def verify_path(workspace: Workspace, path: Path, demand: Demand, version: Versi
         LedgerDamaged: the ledger cannot be relied on.
     """
     found, expected = _identify(workspace, path, version)
-    name = version.name if version else (expected.name if expected else path.name)
-    if expected is not None and found.digest != expected.digest:
+    if expected is None:
+        return verify_digest(workspace, found.digest, demand, path.name)
+    if found.digest != expected.digest:
         changed = differences(workspace.manifest(expected.digest), found)
-        return Verification(found.digest, name, demand.stage, (bytes_differ(str(expected), str(changed)),))
-    return verify_digest(workspace, found.digest, demand, name)
+        return Verification(found.digest, expected.name, demand.stage, (bytes_differ(str(expected), str(changed)),))
+    return verify_digest(workspace, found.digest, demand, expected.name, as_name=expected.name)
 
 
-def verify_digest(workspace: Workspace, digest: Digest, demand: Demand, name: str = "") -> Verification:
+def verify_digest(
+    workspace: Workspace, digest: Digest, demand: Demand, name: str = "", *, as_name: str = ""
+) -> Verification:
     """Whether the asset `digest` may run, by the workspace's ledger; no bytes of it are read.
+
+    `name` is for messages; under `as_name`, if given, a trusted registrar must have registered these bytes.
 
     Raises:
         LedgerDamaged: the ledger cannot be relied on.
     """
     sound = SoundLedger.of(workspace)
-    reader = Reader(sound, workspace.trust())
+    reader = Reader(sound, sound.trust)
     fresh: list[Reason] = []
     if problem := trust_problem(reader.trust, demand.now):
         fresh.append(trust_expired(problem))
@@ -103,10 +108,11 @@ def verify_digest(workspace: Workspace, digest: Digest, demand: Demand, name: st
             "" if covered else "entries follow the last checkpoint"
         )
         fresh += [checkpoint_stale(stale)] if stale else []
-    return judged(reader, digest, demand, name, fresh)
+    return judged(reader, digest, demand, name, fresh, as_name=as_name)
 
 
-def judged(reader: Reader, digest: Digest, demand: Demand, name: str, fresh: Sequence[Reason]) -> Verification:
+def judged(reader: Reader, digest: Digest, demand: Demand, name: str, fresh: Sequence[Reason], *,
+           as_name: str = "") -> Verification:  # fmt: skip
     """Steps (9) and (10) over evidence whose place in the log was verified; `fresh` are reasons found before."""
     names = reader.names(digest)
     if not names:
@@ -114,12 +120,16 @@ def judged(reader: Reader, digest: Digest, demand: Demand, name: str, fresh: Seq
             "unregistered", "no trusted registrar registered these bytes", "register them, or fetch the registered ones"
         )
         return Verification(digest, name, demand.stage, (*fresh, reason))
+    known = sorted({registered for registered, _, _ in names})
     evidence = reader.about(digest)
-    active, last_lift = _quarantines(reader)
+    active, lifts = _quarantines(reader)
     reasons = [*fresh, *_denials(reader, digest, evidence, active)]
+    if as_name and as_name not in known:
+        reasons.append(other_name(as_name, known))
     decision: Digest | None = None
     if demand.stage is not None:
-        decision, problems = _decided(digest, evidence, demand, last_lift.get(digest, -1))
+        scopes = [("digest", digest), *(("name", registered) for registered in known)]
+        decision, problems = _decided(digest, evidence, demand, max(lifts.get(scope, -1) for scope in scopes))
         reasons += problems
     return Verification(digest, name or names[0][0], demand.stage, tuple(reasons), decision)
 
@@ -131,6 +141,12 @@ def bytes_differ(expected: str, changes: str) -> Reason:
         f"these are not the bytes of {expected}: {changes}",
         "restore the registered files, or register anew",
     )
+
+
+def other_name(asked: str, known: Sequence[str]) -> Reason:
+    """The reason for bytes that are registered, but as something else than they are offered as."""
+    return Reason("other-name", f"these bytes are registered as {', '.join(known)}, not as {asked}",
+                  "use the bytes that are registered under this name")  # fmt: skip
 
 
 def trust_expired(problem: str) -> Reason:
@@ -159,35 +175,37 @@ def _identify(workspace: Workspace, path: Path, version: Version | None) -> tupl
 def _registered_at(workspace: Workspace, path: Path) -> Version | None:
     """The newest version that was registered from this very path."""
     here = path.absolute()
-    return next((v for v in reversed(workspace.registry.versions()) if workspace.location(v.digest) == here), None)
+    newest_first = sorted(workspace.registry.versions(), key=lambda v: -v.index)
+    return next((v for v in newest_first if workspace.location(v.digest) == here), None)
 
 
-def _quarantines(reader: Reader) -> tuple[dict[tuple[str, str], str], dict[str, int]]:
-    """Active quarantines by scope with their reasons, and the index of the last lift of each value."""
-    active: dict[tuple[str, str], str] = {}
-    lifts: dict[str, int] = {}
+def _quarantines(reader: Reader) -> tuple[dict[tuple[str, str], Evidence], dict[tuple[str, str], int]]:
+    """Active quarantines by scope, and the index of the last lift of each scope."""
+    active: dict[tuple[str, str], Evidence] = {}
+    lifts: dict[tuple[str, str], int] = {}
     signers: dict[Digest, list[Evidence]] = {}
     for item in reader.quarantines():
         scope = item.predicate["scope"]
         key = ("digest", scope["digest"]) if "digest" in scope else ("name", scope.get("name", ""))
         if item.predicate["action"] == "quarantine" and "incident" in item.roles:
-            active[key] = item.predicate["reason"]
+            active[key] = item
         elif item.predicate["action"] == "lift":
             signers.setdefault(item.digest, []).append(item)
-            if _is_by_two(signers[item.digest]) and active.pop(key, None) is not None:
-                lifts[key[1]] = item.index
+            if key in active and _is_by_two([s for s in signers[item.digest] if s.index > active[key].index]):
+                del active[key]
+                lifts[key] = item.index
     return active, lifts
 
 
 def _is_by_two(signed: Sequence[Evidence]) -> bool:
-    """A lift counts if an incident key and an approver key of two owners signed the same statement."""
+    """A lift counts if an incident key and an approver key of two owners signed it since the quarantine began."""
     return any(
         a.owner != b.owner for a in signed if "incident" in a.roles for b in signed if "approver" in b.roles
     )  # fmt: skip
 
 
 def _denials(
-    reader: Reader, digest: Digest, evidence: Sequence[Evidence], active: dict[tuple[str, str], str]
+    reader: Reader, digest: Digest, evidence: Sequence[Evidence], active: dict[tuple[str, str], Evidence]
 ) -> Iterator[Reason]:
     if any(
         e.type == Predicate.LIFECYCLE and "releaser" in e.roles and e.predicate["to"] == "retired" for e in evidence
@@ -196,15 +214,19 @@ def _denials(
     for scope, value in (("digest", digest), *(("name", name) for name, _, _ in reader.names(digest))):
         if (scope, value) in active:
             yield Reason(
-                "quarantined", f"quarantined: {active[scope, value]}", "use another version, or have it lifted"
+                "quarantined", f"quarantined: {_why(active[scope, value])}", "use another version, or have it lifted"
             )
     for ancestor in sorted(reader.ancestors(digest)) if active else ():
         if ("digest", ancestor) in active:
             yield Reason(
                 "tainted",
-                f"made from quarantined {short(ancestor)}…: {active['digest', ancestor]}",
+                f"made from quarantined {short(ancestor)}…: {_why(active['digest', ancestor])}",
                 "make it again from clean inputs",
             )
+
+
+def _why(quarantine: Evidence) -> str:
+    return str(quarantine.predicate["reason"])
 
 
 def _decided(
@@ -224,7 +246,7 @@ def _decided(
     newest = trusted[-1]
     said = newest.predicate
     policy = said["policy"]["digest"]["sha256"]
-    if demand.policies and policy not in demand.policies:
+    if demand.policies is not None and policy not in demand.policies(digest):
         return None, [
             Reason(
                 "other-policy", f"it was decided under policy {short(policy)}…, which is not the current one", fix, True

@@ -6,6 +6,7 @@ from assay.app.reader import Reader
 from assay.app.sound import SoundLedger
 from assay.app.workspace import Workspace
 from assay.core.canonical import Json
+from assay.core.decisions import as_json
 from assay.core.digests import Digest
 from assay.policy.view import Head, Standing, View
 from assay.registry.lifecycle import State
@@ -22,7 +23,7 @@ def collect(workspace: Workspace, version: Version, stage: str, baseline: Versio
         LedgerDamaged: the log does not hash to its root, or is not the one seen before.
     """
     sound = SoundLedger.of(workspace)
-    reader = Reader(sound, workspace.trust())
+    reader = Reader(sound, sound.trust)
     head = Head(reader.trust.log.origin, sound.size, sound.root.hex())
     subject = standing_of(workspace, version)
     base = standing_of(workspace, baseline) if baseline else None
@@ -56,6 +57,12 @@ def standing_of(workspace: Workspace, version: Version) -> Standing:
         tainted_by=workspace.registry.tainted_by(version.digest),
         related={role: digests for role, digests in related.items() if digests},
     )
+
+
+def exported(view: View) -> Json:
+    """What the policies see, as plain JSON for other engines."""
+    names = ("stage", "subject", "baseline", "head", "evidence")
+    return {name: as_json(getattr(view, name)) for name in names}
 
 
 def _related_digests(standing: Standing) -> list[Digest]:

@@ -114,6 +114,7 @@ class Workspace(AbstractContextManager["Workspace"]):
             if self._is_changed:
                 self.sign_checkpoint()
             if self.seen is not None:
+                self.seen.check(self.ledger)
                 self.seen.remember(self.ledger.head())
         finally:
             self.store.close()
@@ -166,7 +167,7 @@ class Workspace(AbstractContextManager["Workspace"]):
         trust.check_current(self.clock())
         members = trust.log.keys if role == "ledger" else trust.roles[role].members if role in trust.roles else ()
         for path in self.key_files():
-            key_id = _public_id(path)
+            key_id = public_id(path)
             if key_id in members:
                 return self._opened(path)
         raise EvidenceError(f"no key on this machine has the role {role}", f"looked in {self.folder / 'keys'}",
@@ -181,7 +182,13 @@ class Workspace(AbstractContextManager["Workspace"]):
         return self._opened(self.folder / "keys" / f"{check_key_name(name)}.pem")
 
     def sign_checkpoint(self) -> bytes | None:
-        """A note over the current head; None if no ledger key is on this machine."""
+        """A note over the current head; None if no ledger key is on this machine.
+
+        Raises:
+            LedgerDamaged: the ledger does not extend what was seen; nothing is signed over that.
+        """
+        if self.seen is not None:
+            self.seen.check(self.ledger)
         try:
             signer = self.signer("ledger")
         except EvidenceError:
@@ -262,7 +269,8 @@ def passphrase_from_fd() -> Passphrase | None:
     return lambda _: secret
 
 
-def _public_id(path: Path) -> str:
+def public_id(path: Path) -> str:
+    """The key id beside a private key file; "" if it is not there."""
     try:
         return path.with_suffix(".pub").read_text("ascii").split()[-1]
     except (OSError, IndexError, UnicodeDecodeError):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
-from assay.core.canonical import Json, canonical, parse
+from assay.core.canonical import MAX_INTEGER, Json, canonical, parse
 from assay.core.digests import Digest, is_digest, read_digest, sha256
 from assay.core.errors import MalformedInput, UsageError
 
@@ -253,7 +253,7 @@ def _validate(manifest: Manifest) -> None:
     last = b""
     for entry in manifest.entries:
         check_path(entry.path)
-        if not is_digest(entry.sha256) or type(entry.size) is not int or not 0 <= entry.size <= 2**53:
+        if not is_digest(entry.sha256) or type(entry.size) is not int or not 0 <= entry.size <= MAX_INTEGER:
             raise MalformedInput(f"entry {entry.path[:120]!r} is malformed", "digest or size is out of range")
         encoded = entry.path.encode()
         if encoded < last:

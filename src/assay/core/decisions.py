@@ -121,6 +121,11 @@ class Decision:
         return sha256(self.body)
 
 
+def outcome_digest(rules: tuple[RuleResult, ...]) -> Digest:
+    """Names what the rules came to, without times and numbers: what an approver saw, and what voids it if it changes."""
+    return sha256(canonical([[rule.id, str(rule.outcome), str(rule.raw_outcome), rule.reason] for rule in rules]))
+
+
 def as_json(value: object) -> Json:
     """Dataclasses as plain JSON with snake_case keys; absent optional values are left out, never null."""
     if hasattr(value, "__dataclass_fields__"):

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from assay.core.digests import Digest, sha256
+from assay.core.digests import Digest, is_digest, sha256
 from assay.core.errors import LedgerDamaged, StorageError
 from assay.evidence.store import Store
 
@@ -55,12 +55,15 @@ class Blobs:
 
     def files(self) -> Iterable[Path]:
         """Every blob file, for audits and exports."""
-        return sorted(self._folder.glob("sha256/??/*")) if self._folder.is_dir() else []
+        found = self._folder.glob("sha256/??/*") if self._folder.is_dir() else ()
+        return sorted(path for path in found if is_digest(path.name))  # a kill may leave a temporary file
 
     def _read_file(self, digest: Digest) -> bytes | None:
         try:
             with self._path(digest).open("rb") as file:
-                data = file.read(MAX_BLOB_BYTES + 1)
+                if os.fstat(file.fileno()).st_size > MAX_BLOB_BYTES:
+                    raise LedgerDamaged(f"blob {digest[:16]}… is too large", f"at most {MAX_BLOB_BYTES} bytes are kept")
+                data = file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -85,20 +88,26 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}")
     try:
+        made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        for folder in (path.parent, *(new.parent for new in made)):
+            _sync(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise StorageError(
             f"cannot write {path.name}", str(error), "free some space or check the permissions"
         ) from error
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

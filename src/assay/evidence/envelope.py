@@ -40,11 +40,11 @@ class Envelope:
 
     def signers(self, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
         """The distinct keys of `keys` that made one of the signatures; hints only order the search."""
-        pool = list(keys)[:MAX_SIGNATURES]
+        pool = list(keys)
         message = self.pae
         found: dict[str, PublicKey] = {}
         for hint, signature in self.signatures:
-            for key in sorted(pool, key=lambda k: k.key_id != hint):
+            for key in sorted(pool, key=lambda k: k.key_id != hint)[:MAX_SIGNATURES]:
                 if key.key_id not in found and key.verifies(signature, message):
                     found[key.key_id] = key
                     break

@@ -17,12 +17,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Protocol
 
-from assay.core.assets import MAX_ENTRIES, Entry, Kind, Manifest, check_path
+from assay.core.assets import MAX_ENTRIES, MAX_PATH_DEPTH, Entry, Kind, Manifest, check_path
 from assay.core.digests import Digest
 from assay.core.errors import ChangedMeanwhile, MalformedInput, StorageError, UsageError
 
 BLOCK_BYTES = 1 << 20
 Seen = Callable[[int], None]
+Place = tuple[int, int]  # device and inode
 
 
 class HashMemory(Protocol):
@@ -67,7 +68,7 @@ def find_files(root: Path, *, ignored: Sequence[str] = (), symlinks: str = "refu
     except OSError as error:
         raise UsageError(f"there is nothing to read at {root}", str(error)) from error
     if stat.S_ISDIR(info.st_mode):
-        yield from _walk(root, ignored, symlinks)
+        yield from _walk(root, _place(info), ignored, symlinks)
     elif stat.S_ISREG(info.st_mode):
         check_path(root.name)
         yield FoundFile(root.name, root, info.st_size)
@@ -109,21 +110,22 @@ def open_file(path: Path, symlinks: str = "refuse") -> int:
     return descriptor
 
 
-def _walk(root: Path, ignored: Sequence[str], symlinks: str) -> Iterator[FoundFile]:
-    folders = [(root, "")]
+def _walk(root: Path, place: Place, ignored: Sequence[str], symlinks: str) -> Iterator[FoundFile]:
+    folders: list[tuple[Path, str, tuple[Place, ...]]] = [(root, "", (place,))]
     count = 0
-    real_root = root.resolve()
     while folders:
-        folder, prefix = folders.pop()
+        folder, prefix, above = folders.pop()
         for item in _listed(folder):
             path = f"{prefix}{item.name}"
             if any(fnmatchcase(path, pattern) or path.startswith(f"{pattern}/") for pattern in ignored):
                 continue
-            info = item.stat(follow_symlinks=symlinks == "content")
-            if symlinks == "content" and item.is_symlink() and stat.S_ISDIR(info.st_mode):
-                _refuse_loop(Path(item.path), real_root)
+            info = _stat(item, symlinks)
             if stat.S_ISDIR(info.st_mode):
-                folders.append((Path(item.path), f"{path}/"))
+                if _place(info) in above:
+                    raise MalformedInput(f"folder link {path[:120]!r} leads back into its own tree", "it has no end")
+                if len(above) > MAX_PATH_DEPTH:
+                    raise MalformedInput(f"folder {path[:120]!r} lies too deep", f"more than {MAX_PATH_DEPTH} folders")
+                folders.append((Path(item.path), f"{path}/", (*above, _place(info))))
             elif stat.S_ISREG(info.st_mode):
                 check_path(path)
                 count += 1
@@ -142,10 +144,19 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
         raise StorageError(f"cannot list {folder}", str(error)) from error
 
 
-def _refuse_loop(link: Path, root: Path) -> None:
-    target = link.resolve()
-    if root.is_relative_to(target) or target.is_relative_to(link.parent.resolve()):
-        raise MalformedInput(f"folder link {link.name} leads back into its own tree", f"to {target}")
+def _stat(item: os.DirEntry[str], symlinks: str) -> os.stat_result:
+    try:
+        return item.stat(follow_symlinks=symlinks == "content")
+    except FileNotFoundError as error:
+        if item.is_symlink():
+            raise MalformedInput(f"link {item.name!r} points to nothing", "there are no bytes to register") from error
+        raise ChangedMeanwhile(f"{item.name} is gone", "it was removed while it was being read", "run again") from error
+    except OSError as error:
+        raise MalformedInput(f"cannot read {item.name!r}", str(error)) from error
+
+
+def _place(info: os.stat_result) -> Place:
+    return info.st_dev, info.st_ino
 
 
 def _refused(path: str, mode: int) -> MalformedInput:
@@ -178,6 +189,8 @@ def _hash_one(file: FoundFile, symlinks: str, memory: HashMemory | None) -> Entr
         started = time.time_ns()
         digest, size = hash_open(descriptor)
         after = os.fstat(descriptor)
+    except OSError as error:
+        raise StorageError(f"cannot read {file.path}", str(error)) from error
     finally:
         os.close(descriptor)
     if _identity(before) != _identity(after) or size != after.st_size:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from assay.core.digests import Digest, is_digest
 
 _STILL_NS = 2_000_000_000
+_OCTAL = re.compile(r"\\([0-7]{3})")  # how the kernel writes a blank in a mount point
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse", "fuseblk", "9p", "virtiofs"})
 
 
@@ -89,9 +91,9 @@ def _is_network(root: Path) -> bool:
         lines = Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines()
     except OSError:
         return False
-    where, best, kind = str(root.absolute()), "", ""
+    where, best, kind = os.path.realpath(root), "", ""
     for line in lines:
-        _, mount, name, *_ = line.split(" ")
+        _, mount, name, *_ = (_OCTAL.sub(lambda found: chr(int(found[1], 8)), part) for part in line.split(" "))
         inside = where == mount or where.startswith(mount.rstrip("/") + "/")
         if inside and len(mount) >= len(best):
             best, kind = mount, name

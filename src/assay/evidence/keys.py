@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -27,7 +27,11 @@ from cryptography.hazmat.primitives.serialization import (
 from assay.core.digests import sha256
 from assay.core.errors import EvidenceError, MalformedInput, StorageError, UsageError
 
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
 _SCHEMES = {"ed25519": "ed25519", "ecdsa": "ecdsa-sha2-nistp256"}
+_RAW_HEX = re.compile(r"[0-9a-f]{64}")
 _KEY_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MAX_KEY_FILE = 64 << 10
 
@@ -42,6 +46,9 @@ class PublicKey:
     def __post_init__(self) -> None:
         if self.keytype not in _SCHEMES:
             raise MalformedInput(f"key type {self.keytype[:40]!r} is not supported", "ed25519 and ecdsa (P-256) are")
+        if self.keytype == "ed25519" and not _RAW_HEX.fullmatch(self.public):
+            # NOTE: upper case or spaces would give one key a second id, and so a second voice in a threshold.
+            raise MalformedInput("public key is malformed", "expected 64 lower-case hex characters")
 
     @property
     def scheme(self) -> str:
@@ -59,6 +66,11 @@ class PublicKey:
     def raw(self) -> bytes:
         """The 32 bytes of an Ed25519 key, as signed notes want them."""
         return bytes.fromhex(self.public)
+
+    @property
+    def material(self) -> bytes:
+        """The same bytes for the same key, however it is written down."""
+        return self.raw if self.keytype == "ed25519" else _p256_material(self.public)
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether `signature` over `message` was made by this key; a malformed signature is simply false."""
@@ -122,13 +134,18 @@ class PrivateKey:
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(pem)
-                file.flush()
-                os.fsync(file.fileno())
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as error:
             raise UsageError(f"key {path.name} exists already", str(path), "choose another name") from error
         except OSError as error:
+            raise StorageError(f"cannot write key {path.name}", str(error)) from error
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(pem)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            path.unlink(missing_ok=True)  # half a key would only be in the way
             raise StorageError(f"cannot write key {path.name}", str(error)) from error
 
 
@@ -168,11 +185,27 @@ def check_key_name(name: str) -> str:
 
 
 def _p256(pem: str) -> Callable[[bytes, bytes], None]:
-    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.hashes import SHA256
+
+    key = _p256_key(pem)
+    return lambda signature, message: key.verify(signature, message, ECDSA(SHA256()))
+
+
+def _p256_material(pem: str) -> bytes:
+    from cryptography.hazmat.primitives.serialization import PublicFormat
+
+    try:
+        return _p256_key(pem).public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise MalformedInput("public key is malformed", str(error)) from error
+
+
+def _p256_key(pem: str) -> EllipticCurvePublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     key = load_pem_public_key(pem.encode())
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
         raise ValueError("the key is not on curve P-256")
-    return lambda signature, message: key.verify(signature, message, ECDSA(SHA256()))
+    return key

@@ -11,6 +11,7 @@ Source: RFC 6962 section 2; C2SP tlog-checkpoint.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections import deque
@@ -20,7 +21,7 @@ from datetime import datetime
 
 from assay.core.canonical import Json, canonical, parse
 from assay.core.digests import Digest, sha256
-from assay.core.errors import AssayError, LedgerDamaged, LedgerError
+from assay.core.errors import AssayError, LedgerDamaged, LedgerError, MalformedInput, TrustError
 from assay.core.statements import Statement
 from assay.core.times import stamp_ms
 from assay.evidence import merkle
@@ -32,7 +33,12 @@ from assay.evidence.store import Store
 from assay.evidence.trust import TRUST_PAYLOAD, Trust, read_trust_envelope
 
 MAX_SUBJECTS_IN_LEAF = 32
+MAX_LEAF_BYTES = 4096
 MAX_BATCH = 512
+_WRITTEN = re.compile(
+    rb'\{"bundle":"[0-9a-f]{64}","key":"[0-9a-f]{64}","statement":"[0-9a-f]{64}",'
+    rb'"subjects":\[("[0-9a-f]{64}"(,"[0-9a-f]{64}")*)?\],"time":"[0-9TZ:.-]{1,40}","type":"[!#-\[\]-~]{1,1024}","v":1\}'
+)
 Clock = Callable[[], datetime]
 
 
@@ -51,14 +57,21 @@ class Item:
     def of(cls, signed: Signed) -> Item:
         """The item of a signed statement."""
         statement = signed.statement
-        subjects = tuple(sorted({s.sha256 for s in statement.subjects})[:MAX_SUBJECTS_IN_LEAF])
-        return cls(signed.digest, signed.key_id, statement.type, subjects, signed.bundle, statement)
+        return cls(signed.digest, signed.key_id, statement.type, subjects_in_leaf(statement), signed.bundle, statement)
 
     @classmethod
     def of_trust(cls, envelope: bytes) -> Item:
-        """The item of a trust policy; its first signature names the key."""
+        """The item of a trust policy, under the first of its own root keys that signed it.
+
+        Raises:
+            TrustError: none did.
+        """
         read, trust = read_trust_envelope(envelope)
-        return cls(trust.digest, read.signatures[0][0], TRUST_PAYLOAD, (trust.digest,), envelope, None)
+        signers = read.signers([trust.keys[key_id].key for key_id in trust.root_keys])
+        if not signers:
+            raise TrustError("trust policy is not signed by its root", f"version {trust.version}",
+                             reason="trust-threshold")  # fmt: skip
+        return cls(trust.digest, signers[0].key_id, TRUST_PAYLOAD, (trust.digest,), envelope, None)
 
 
 @dataclass(frozen=True)
@@ -82,11 +95,16 @@ class Leaf:
             LedgerDamaged: they are not a leaf.
         """
         try:
-            value = parse(data, what=f"ledger entry {index}", max_bytes=4096, max_depth=3)
+            value = parse(data, what=f"ledger entry {index}", max_bytes=MAX_LEAF_BYTES, max_depth=3)
             return cls(index, value["statement"], value["key"], value["bundle"], value["type"],
                        tuple(value["subjects"]), value["time"], data)  # fmt: skip
         except (AssayError, KeyError, TypeError) as error:
             raise LedgerDamaged(f"ledger entry {index} is damaged", str(error)) from error
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether `data` are the canonical form of what they say; leaves as `append` writes them are seen to be at a glance."""
+        return _WRITTEN.fullmatch(self.data) is not None or canonical(parse(self.data, what="leaf")) == self.data
 
 
 @dataclass(frozen=True)
@@ -254,9 +272,9 @@ class Ledger:
         """One transaction for all requests of `batch`; a refused request leaves no trace, the others stand."""
         try:
             with self.store.writing() as db:
-                start = _size(db)
+                start, last_time = _end(db)
                 hashes: list[bytes] = []
-                time = max(_last_time(db, start), stamp_ms(self._clock()))
+                time = max(last_time, stamp_ms(self._clock()))
                 for request in batch:
                     self._try(db, request, start, hashes, time)
                 nodes = merkle.completed_nodes(start, hashes, _reader(db))
@@ -286,9 +304,12 @@ class Ledger:
         named = (bytes.fromhex(item.digest), bytes.fromhex(item.key_id))
         if row := db.execute("SELECT idx, leaf FROM entry WHERE statement=? AND key=?", named).fetchone():
             return Receipt(row[0], item.digest, Leaf.parse(*row).time, False)
-        index = start + len(hashes)
-        data = canonical(_leaf_json(item, time))
-        leaf = Leaf(index, item.digest, item.key_id, sha256(item.bundle), item.type, item.subjects, time, data)
+        index, bundle = start + len(hashes), sha256(item.bundle)
+        data = canonical(_leaf_json(item, bundle, time))
+        if len(data) > MAX_LEAF_BYTES:  # nobody could read it again, this ledger included
+            raise MalformedInput("statement does not fit into a ledger entry", f"its type has {len(item.type)} characters",
+                                 "use a shorter predicate type")  # fmt: skip
+        leaf = Leaf(index, item.digest, item.key_id, bundle, item.type, item.subjects, time, data)
         self._fold(db, leaf, item)
         hashed = merkle.leaf_hash(data)
         db.execute(
@@ -299,6 +320,12 @@ class Ledger:
         )
         hashes.append(hashed)
         return Receipt(index, item.digest, time, True)
+
+
+def subjects_in_leaf(statement: Statement) -> tuple[Digest, ...]:
+    """The digests that an entry names, sorted: the asset always, and as many of its aliases as fit."""
+    aliases = sorted({s.sha256 for s in statement.subjects} - {statement.subject})
+    return tuple(sorted([statement.subject, *aliases[: MAX_SUBJECTS_IN_LEAF - 1]]))
 
 
 def log_key(trust: Trust) -> PublicKey:
@@ -312,8 +339,8 @@ def log_key(trust: Trust) -> PublicKey:
     return trust.keys[trust.log.keys[0]].key
 
 
-def _leaf_json(item: Item, time: str) -> Json:
-    return {"bundle": sha256(item.bundle), "key": item.key_id, "statement": item.digest, "subjects": list(item.subjects),
+def _leaf_json(item: Item, bundle: Digest, time: str) -> Json:
+    return {"bundle": bundle, "key": item.key_id, "statement": item.digest, "subjects": list(item.subjects),
             "time": time, "type": item.type, "v": 1}  # fmt: skip
 
 
@@ -321,9 +348,10 @@ def _size(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT coalesce(max(idx) + 1, 0) FROM entry").fetchone()[0])
 
 
-def _last_time(db: sqlite3.Connection, size: int) -> str:
-    row = db.execute("SELECT leaf FROM entry WHERE idx=?", (size - 1,)).fetchone()
-    return Leaf.parse(size - 1, row[0]).time if row else ""
+def _end(db: sqlite3.Connection) -> tuple[int, str]:
+    """The size of the log and the time of its last entry, "" if there is none."""
+    row = db.execute("SELECT idx, leaf FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
+    return (row[0] + 1, Leaf.parse(*row).time) if row else (0, "")
 
 
 def _reader(db: sqlite3.Connection) -> merkle.NodeReader:

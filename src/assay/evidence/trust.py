@@ -41,6 +41,11 @@ class TrustedKey:
     revoked_at: int | None = None
     is_compromised: bool = False
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether it is revoked from some index on; a root key that is has no voice in the next policy."""
+        return self.is_compromised or self.revoked_at is not None
+
     def is_valid(self, index: int, time: datetime) -> bool:
         """Whether a statement at ledger `index`, logged at `time`, may count."""
         if self.is_compromised or (self.revoked_at is not None and index >= self.revoked_at):
@@ -216,7 +221,7 @@ def verify_chain(envelopes: Sequence[bytes], pin: Digest | None) -> Trust:
 
 
 def _check_threshold(envelope: Envelope, trust: Trust, root: Trust) -> None:
-    roots = [root.keys[key_id].key for key_id in root.root_keys]
+    roots = [root.keys[key_id].key for key_id in root.root_keys if not root.keys[key_id].is_revoked]
     owners = {root.keys[key.key_id].owner for key in envelope.signers(roots)}
     if len(owners) < root.root_threshold:
         raise TrustError(
@@ -227,28 +232,19 @@ def _check_threshold(envelope: Envelope, trust: Trust, root: Trust) -> None:
 
 
 def _trust(value: Json, payload: bytes) -> Trust:
-    known = {
-        "schema",
-        "version",
-        "previous",
-        "expires",
-        "root",
-        "keys",
-        "identities",
-        "fast_digests",
-        "log",
-        "roles",
-        "separation",
-    }
-    if set(value) - known or value["schema"] != TRUST_SCHEMA:
-        raise ValueError(f"unknown fields {sorted(set(value) - known)} or another schema")
+    _known(value, "schema version previous expires root keys identities fast_digests log roles separation")
+    _known(value["root"], "keys threshold")
+    if value["schema"] != TRUST_SCHEMA:
+        raise ValueError(f"expected schema {TRUST_SCHEMA}")
     if type(value["version"]) is not int or value["version"] < 1:
         raise ValueError("version must be a whole number from 1")
     if "previous" in value and not is_digest(value["previous"]):
         raise ValueError("previous is no digest")
     keys = {key_id: _key(key_id, item) for key_id, item in value["keys"].items()}
     root_keys, root_threshold = _members(value["root"]["keys"], keys), _threshold(value["root"]["threshold"])
-    if len({keys[k].owner for k in root_keys}) < root_threshold:
+    if len({key.key.material for key in keys.values()}) != len(keys):
+        raise ValueError("a key is listed twice")
+    if len({keys[k].owner for k in root_keys if not keys[k].is_revoked}) < root_threshold:
         raise ValueError("the root threshold is greater than the number of its owners")
     return Trust(
         version=value["version"],
@@ -259,30 +255,32 @@ def _trust(value: Json, payload: bytes) -> Trust:
         keys=keys,
         roles={name: _role(name, item, keys) for name, item in value["roles"].items()},
         log=_log(value["log"], keys),
-        separation=tuple((str(a), str(b)) for a, b in value.get("separation", [])),
+        separation=tuple(_pair(item) for item in value.get("separation", [])),
         payload=payload,
     )
 
 
 def _key(key_id: str, item: Json) -> TrustedKey:
+    _known(item, "keytype scheme public owner notAfter revoked")
     key = PublicKey(item["keytype"], item["public"])
     if key.key_id != key_id or item["scheme"] != key.scheme:
         raise ValueError(f"key {key_id[:16]} is listed under an id or scheme that is not its own")
     if not isinstance(item["owner"], str) or not item["owner"]:
         raise ValueError(f"key {key_id[:16]} has no owner")
-    revoked = item.get("revoked")
-    return TrustedKey(
-        key,
-        item["owner"],
-        instant(item["notAfter"]) if "notAfter" in item else None,
-        int(revoked["atIndex"]) if revoked else None,
-        bool(revoked.get("compromised", False)) if revoked else False,
-    )
+    not_after = instant(item["notAfter"]) if "notAfter" in item else None
+    if "revoked" not in item:
+        return TrustedKey(key, item["owner"], not_after)
+    _known(item["revoked"], "atIndex compromised")
+    index, is_compromised = item["revoked"]["atIndex"], item["revoked"].get("compromised", False)
+    if type(index) is not int or index < 0 or type(is_compromised) is not bool:
+        raise ValueError(f"key {key_id[:16]} is revoked from no index")
+    return TrustedKey(key, item["owner"], not_after, index, is_compromised)
 
 
 def _role(name: str, item: Json, keys: Mapping[str, TrustedKey]) -> Role:
     if name not in ROLES:
         raise ValueError(f"role {name!r} is unknown")
+    _known(item, "members threshold predicates names kinds checks")
     return Role(
         _members(item["members"], keys),
         _threshold(item["threshold"]),
@@ -294,10 +292,15 @@ def _role(name: str, item: Json, keys: Mapping[str, TrustedKey]) -> Role:
 
 
 def _log(item: Json, keys: Mapping[str, TrustedKey]) -> Log:
+    _known(item, "origin keys witnesses max_checkpoint_age")
     witnesses = item.get("witnesses", {"keys": [], "threshold": 0})
+    _known(witnesses, "keys threshold")
+    log_keys = _members(item["keys"], keys)
+    if any(keys[key_id].key.keytype != "ed25519" for key_id in log_keys):
+        raise ValueError("checkpoints are signed by ed25519 keys only")
     return Log(
         str(item["origin"]),
-        _members(item["keys"], keys),
+        log_keys,
         _members(witnesses["keys"], keys),
         int(witnesses["threshold"]),
         duration(item["max_checkpoint_age"]),
@@ -311,6 +314,18 @@ def _members(items: Json, keys: Mapping[str, TrustedKey]) -> tuple[str, ...]:
     if unknown := [k for k in found if k not in keys]:
         raise ValueError(f"key {unknown[0][:16]} is not among the keys")
     return found
+
+
+def _pair(item: Json) -> tuple[str, str]:
+    first, second = _texts(item)
+    if unknown := {first, second} - set(ROLES):
+        raise ValueError(f"separation names unknown roles {sorted(unknown)}")
+    return first, second
+
+
+def _known(item: Json, names: str) -> None:
+    if unknown := set(item) - set(names.split()):
+        raise ValueError(f"unknown fields {sorted(unknown)}")
 
 
 def _texts(items: Json) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ class Evidence:
 
     `roles` are the roles of the trust policy in which its signer may say this about this asset; () means that it
     counts for nothing and `problem` says why (`unsigned`, `wrong-signer`, `malformed`, `revoked`). `owner` is the
-    person behind the key. Times are RFC 3339.
+    person behind the key. `identity` is issuer and subject of a keyless signer. Times are RFC 3339.
     """
 
     digest: Digest
@@ -33,6 +33,7 @@ class Evidence:
     signed_at: str
     logged_at: str
     problem: str = ""
+    identity: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ PROJECTED: Final = ("trust", "version", "alias", "decision", "denial", "scan", "
 
 
 class Projection:
-    """The fold. Holds the current trust policy between calls, keyed by the version that the database names."""
+    """The fold. Holds the current trust policy between calls, keyed by the digest that the database names."""
 
     def __init__(self, pin: Digest | None) -> None:
         """`pin` is the digest that the first trust policy must have; None trusts the first one seen."""
@@ -83,15 +83,16 @@ class Projection:
         Raises:
             TrustError: there is none yet.
         """
-        row = db.execute("SELECT max(version) FROM trust").fetchone()
-        if row[0] is None:
+        row = db.execute("SELECT version, digest FROM trust ORDER BY version DESC LIMIT 1").fetchone()
+        if row is None:
             raise TrustError(
                 "there is no trust policy", "nobody may say anything yet", "run `assay init`", reason="trust-missing"
             )
-        if self._trust is None or self._trust.version != row[0]:
-            data = db.execute("SELECT envelope FROM trust WHERE version=?", row).fetchone()[0]
-            self._trust = read_trust(read_envelope(json.loads(data), TRUST_PAYLOAD).payload)
-        return self._trust
+        trust = self._trust
+        if trust is None or trust.digest != row[1].hex():
+            data = db.execute("SELECT envelope FROM trust WHERE version=?", row[:1]).fetchone()[0]
+            trust = self._trust = read_trust(read_envelope(json.loads(data), TRUST_PAYLOAD).payload)
+        return trust
 
     def _adopt(self, db: sqlite3.Connection, leaf: Leaf, item: Item) -> None:
         first = db.execute("SELECT count(*) FROM trust").fetchone()[0] == 0
@@ -181,8 +182,10 @@ class Projection:
             raise StateError(
                 f"{said['name']} is {row['state']}, not {before}", "somebody else moved it", reason="state-moved"
             )
-        if after in (State.PRODUCTION, State.QUARANTINED) or (
-            before is State.QUARANTINED and after is not State.RETIRED
+        if (
+            State.PRODUCTION in (before, after)
+            or after is State.QUARANTINED
+            or (before is State.QUARANTINED and after is not State.RETIRED)
         ):
             raise StateError(
                 f"a lifecycle statement cannot say {before} to {after}", "promotions and quarantines have their own"
@@ -199,6 +202,10 @@ class Projection:
         name, alias = said["name"], check_alias(said["alias"])
         row = _version(db, name, digest)
         self._require(db, leaf, statement.type, name, row["kind"], ("releaser",))
+        if said.get("digest", digest) != digest:
+            raise EvidenceError(
+                "promotion is about another asset", "its digest is not its subject", reason="wrong-subject"
+            )
         held = db.execute("SELECT digest FROM alias WHERE name=? AND alias=?", (name, alias)).fetchone()
         if (held[0] if held else None) != said.get("previous"):
             raise StateError(
@@ -236,11 +243,15 @@ class Projection:
         rows = db.execute(f"SELECT name, digest, kind, state FROM version WHERE {where}", (value,)).fetchall()  # noqa: S608
         if not rows:
             raise StateError(f"nothing is registered under {kind_of_scope} {value[:40]}")
+        if statement.subject not in {digest for _, digest, _, _ in rows}:
+            raise EvidenceError(
+                "quarantine is about another asset", "its subject is no version of the name", reason="wrong-subject"
+            )
         if said["action"] == "quarantine":
             self._require(db, leaf, statement.type, rows[0][0], rows[0][2], ("incident",))
             row = (kind_of_scope, value, leaf.index, said["reason"], said["severity"], said.get("incident", ""))
             db.execute("INSERT OR REPLACE INTO denial VALUES(?,?,?,?,?,?)", row)
-        elif self._lifted(db, leaf, statement, rows[0][0], rows[0][2]):
+        elif self._lifted(db, leaf, statement, _quarantined_at(db, kind_of_scope, value), rows[0][0], rows[0][2]):
             db.execute("DELETE FROM denial WHERE scope=? AND value=?", (kind_of_scope, value))
         else:
             return
@@ -250,11 +261,15 @@ class Projection:
                 _move(db, name, digest, State.QUARANTINED if is_denied else State.CANDIDATE)
                 db.execute("DELETE FROM decision WHERE digest=?", (digest,))  # gated anew after a lift
 
-    def _lifted(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement, name: str, kind: str) -> bool:
-        """A lift counts once an incident and an approver key of two owners signed the same statement."""
+    def _lifted(
+        self, db: sqlite3.Connection, leaf: Leaf, statement: Statement, since: int, name: str, kind: str
+    ) -> bool:
+        """A lift counts once an incident and an approver key of two owners signed it, both after entry `since`."""
         self._require(db, leaf, statement.type, name, kind, ("incident", "approver"))
         trust = self.trust(db)
-        earlier = db.execute("SELECT key FROM entry WHERE statement=?", (bytes.fromhex(statement.digest),)).fetchall()
+        earlier = db.execute(
+            "SELECT key FROM entry WHERE statement=? AND idx>?", (bytes.fromhex(statement.digest), since)
+        ).fetchall()
         owners: dict[str, set[str]] = {"incident": set(), "approver": set()}
         for key_id in {leaf.key_id, *(row[0].hex() for row in earlier)}:
             for role in set(self._roles(db, leaf, statement.type, name, kind, key_id=key_id)) & set(owners):
@@ -326,6 +341,15 @@ def _move(db: sqlite3.Connection, name: str, digest: Digest, state: State) -> No
 def _is_denied(db: sqlite3.Connection, name: str, digest: Digest) -> bool:
     query = "SELECT 1 FROM denial WHERE (scope='digest' AND value=?) OR (scope='name' AND value=?)"
     return db.execute(query, (digest, name)).fetchone() is not None
+
+
+def _quarantined_at(db: sqlite3.Connection, scope: str, value: str) -> int:
+    row = db.execute("SELECT idx FROM denial WHERE scope=? AND value=?", (scope, value)).fetchone()
+    if row is None:
+        raise StateError(
+            f"{scope} {value[:40]} is not quarantined", "there is nothing to lift", reason="not-quarantined"
+        )
+    return int(row[0])
 
 
 def _names(db: sqlite3.Connection, digest: Digest) -> list[tuple[str, str]]:

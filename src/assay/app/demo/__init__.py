@@ -1,0 +1,1 @@
+"""The story that `assay demo` plays: one release after another on real mortgage applications."""

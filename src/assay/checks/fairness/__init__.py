@@ -1,0 +1,1 @@
+"""Checks of how evenly a model treats groups of people."""

@@ -1,0 +1,1 @@
+"""Checks of what a model gives away about its training data."""

@@ -1,0 +1,169 @@
+"""Whether small changes to the numbers of a row flip the model's decision.
+
+An attacker without the model's inner workings moves numeric features inside a box around each row that the model gets right,
+within a budget of queries. Robust means right without attack and under attack; every row counts in the denominator.
+The attack proves itself first (`attack_problems`): an attack that cannot work says nothing about robustness.
+Source: Carlini et al., On evaluating adversarial robustness, 2019, for the checks of the attack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from assay.checks.robustness.box_search import Box, Found, search
+from assay.core.assets import Asset, Kind
+from assay.core.checks import Context, check
+from assay.core.digests import sha256
+from assay.core.errors import AssayError, MalformedInput
+from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.predictors.predictor import Predictor
+from assay.predictors.rows import EvaluationRows
+from assay.predictors.subject import skipped, subject, training_rows
+from assay.statistics.tables import outcome_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from assay.predictors.predictor import Floats
+
+    Flags = npt.NDArray[np.bool_]
+
+ID = "robustness.tabular"
+PROBE_ROWS = 100
+PROBE_BUDGET = 100
+WIDE_SHARE = 0.02
+SAME = 1e-9
+
+
+@check(
+    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0043",),
+    defaults={"eps": 0.05, "budget": 200, "rows": 5_000, "ranges": {}, "change_binary": False},
+)  # fmt: skip
+def tabular(asset: Asset, context: Context) -> Iterator[Outcome]:
+    """Share of rows that stay right when numeric features move a little.
+
+    Each feature moves by at most `eps` of the range between the 1st and 99th percentile of the training data (of the test
+    data where none are declared), or by `ranges[feature]`. Sensitive and immutable features, features of two values and
+    text stay; integers stay integers. `rows` bounds how many rows are looked at, drawn with the seed.
+    """
+    examined = subject(asset, context, ID)
+    if isinstance(examined, Skipped):
+        yield examined
+        return
+    try:
+        training = training_rows(examined.predictor, context) or examined.rows
+        rows = _drawn(examined.rows, int(context.options.get("rows", 5_000)), context.seed)
+        box = Box.around(training, context.options)
+        if not box.movable.any():
+            yield Skipped(ID, "no feature may move: all are immutable, of two values, constant or text")
+            return
+        if len(set(rows.target.tolist())) < 2:
+            yield Skipped(ID, "one class only: no decision to flip")
+            return
+        yield from _attacked(examined.predictor, rows, box, context)
+    except MalformedInput:
+        raise
+    except AssayError as error:
+        yield skipped(ID, error)
+
+
+def _drawn(rows: EvaluationRows, limit: int, seed: int) -> EvaluationRows:
+    import numpy as np
+
+    if rows.n <= limit:
+        return rows
+    return rows.subset(np.sort(np.random.default_rng(seed).choice(rows.n, limit, replace=False)))
+
+
+def _attacked(predictor: Predictor, rows: EvaluationRows, box: Box, context: Context) -> Iterator[Outcome]:
+    budget = int(context.options.get("budget", 200))
+    yield Progress(0, 3, "predicting")
+    right = predictor.labels(rows.features) == rows.target
+    found = Found.nothing(rows.n)
+    if right.any():
+        yield Progress(1, 3, f"attacking {int(right.sum())} rows")
+        found = search(predictor, rows.subset(right), box, budget, context.seed).spread_over(right)
+    yield Progress(2, 3, "checking the attack")
+    problems = attack_problems(predictor, rows, right, found, box, context.seed)
+    for problem in problems:
+        yield Skipped(f"validity of the attack in {ID}", problem)
+    yield from _measured(rows, right, found, f"linf:{box.eps:g},budget:{budget}", not problems, context)
+    yield Progress(3, 3, f"{predictor.rows_queried} rows queried")
+
+
+def attack_problems(
+    predictor: Predictor, rows: EvaluationRows, right: Flags, found: Found, box: Box, seed: int
+) -> tuple[str, ...]:
+    """Why the attack proves nothing, or (). Source: design, 3.4, "Attack validity".
+
+    Equal queries must give equal answers in any order and batch, and flips must hold when asked again; over the whole range
+    of the features the attack must flip rows, and at least about as many as inside the box.
+    """
+    import numpy as np
+
+    problems = []
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(rows.n)
+    again = predictor.labels(rows.features[order])
+    if not np.array_equal(again, predictor.labels(rows.features)[order]):
+        problems.append("equal queries give different answers, so a flip may be chance")
+    if found.flipped.any():
+        asked = predictor.labels(found.moved(rows.features)[found.flipped])
+        if (asked == rows.target[found.flipped]).any():
+            problems.append("some flips do not hold when they are asked again")
+    sample = np.flatnonzero(right)
+    if not sample.size:
+        return (*problems, "the model gets no row right, so there is nothing to attack")
+    sample = np.sort(rng.permutation(sample)[:PROBE_ROWS])
+    wide = search(predictor, rows.subset(sample), box.widened(), PROBE_BUDGET, seed).flipped.mean()
+    near = found.flipped[sample].mean()
+    if wide == 0:
+        problems.append("moving the features over their whole range flips no row: they may not decide at all")
+    elif wide < near - WIDE_SHARE:
+        problems.append(f"a wider box flips fewer rows ({wide:.2f}) than the narrow one ({near:.2f})")
+    return tuple(problems)
+
+
+def _measured(
+    rows: EvaluationRows, right: Flags, found: Found, threat: str, valid: bool, context: Context
+) -> Iterator[Outcome]:
+    import numpy as np
+
+    from assay.statistics.intervals import share_interval
+
+    ok = right & ~found.flipped
+    columns = {"ok": ok, "label": rows.target, "flag": right, "queries": found.queries}
+    header = {"check": ID, "dataset": rows.dataset, "threat_model": threat, "seed": context.seed, "valid": valid}
+    table = outcome_table(rows.ids, columns, header)
+    yield table
+    hits = int(ok.sum())
+    share = share_interval(hits, rows.n)
+    yield Measurement(
+        metric="tabular.robust_accuracy", value=share.estimate, unit="share", better="higher", n=rows.n, low=share.low,
+        high=share.high, level=share.level, method=share.method, kind="share", limit={"hits": hits, "n": rows.n},
+        table=sha256(table.data), threat_model=threat, valid=valid,
+    )  # fmt: skip
+    spent = np.sort(found.queries[found.flipped]).astype(float)
+    if not spent.size:
+        yield Skipped("tabular.median_queries", "no decision was flipped within the budget")
+        return
+    low, high = median_bounds(spent, int(context.options.get("budget", 200)))
+    yield Measurement(
+        metric="tabular.median_queries", value=float(np.median(spent)), unit="queries", better="higher", n=spent.size,
+        low=low, high=high, method="order statistics", kind="mean", threat_model=threat, valid=valid,
+    )  # fmt: skip
+
+
+def median_bounds(ascending: Floats, budget: int) -> tuple[float, float]:
+    """Bounds of the median at 95 % from order statistics, for ascending values, shape (n,); 1..budget for fewer than six.
+
+    Source: Conover, Practical nonparametric statistics, 1999, section 3.2 (normal approximation of the ranks).
+    """
+    n = ascending.size
+    if n < 6:  # even lowest and highest together cover the median with less than 95 %
+        return 1.0, float(budget)
+    reach = 0.98 * n**0.5
+    low, high = max(0, int(n / 2 - reach)), min(n - 1, int(n / 2 + reach))
+    return float(ascending[low]), float(ascending[high])

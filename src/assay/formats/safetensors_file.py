@@ -1,0 +1,80 @@
+"""The safetensors format, validated whole: tensors described by JSON, then their bytes and nothing else.
+
+Source: safetensors 0.4 README, "Format": 8 bytes length, JSON header, byte buffer without holes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import IO
+
+from assay.core.canonical import Json, parse
+from assay.core.errors import MalformedInput
+
+MAX_HEADER_BYTES = 100 << 20
+MAX_DIMENSIONS = 64
+DTYPE_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What the header names: tensors by name with their shapes, and the free text of `__metadata__`."""
+
+    shapes: dict[str, tuple[int, ...]]
+    metadata: dict[str, str]
+
+
+def looks_like_safetensors(start: bytes, size: int) -> bool:
+    """Whether a file begins with a header length that fits it and an object; `start` holds 9 bytes or more."""
+    return len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8
+
+
+def check_safetensors(handle: IO[bytes], size: int) -> Tensors:
+    """Validates a file of `size` bytes, read from its start; tensor bytes are not read.
+
+    Raises:
+        MalformedInput: header too long or not JSON, a duplicate name, an unknown dtype, a shape that does not fit its
+            bytes, or offsets with a hole, an overlap or a tail.
+    """
+    start = handle.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) != 8 or length > min(MAX_HEADER_BYTES, size - 8):
+        raise MalformedInput("safetensors header is cut short or too long", f"{length} bytes")
+    header = parse(handle.read(length), what="safetensors header", max_bytes=MAX_HEADER_BYTES, max_depth=4)
+    if not isinstance(header, dict):
+        raise MalformedInput("safetensors header is malformed", "it is no object")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise MalformedInput("safetensors metadata is malformed", "it holds something else than text")
+    spans = sorted(_span(name, tensor) for name, tensor in header.items())
+    end = 0
+    for begin, stop in spans:
+        if begin != end:
+            raise MalformedInput("safetensors tensors leave a hole or overlap", f"at byte {min(begin, end)}")
+        end = stop
+    if end != size - 8 - length:
+        raise MalformedInput("safetensors buffer does not end with its last tensor", f"{size - 8 - length - end} bytes")
+    return Tensors({name: tuple(tensor["shape"]) for name, tensor in header.items()}, metadata)
+
+
+def _span(name: str, tensor: Json) -> tuple[int, int]:
+    if not isinstance(tensor, dict) or set(tensor) != {"dtype", "shape", "data_offsets"}:
+        raise MalformedInput(f"tensor {name[:80]!r} is malformed", "expected dtype, shape and data_offsets")
+    shape, offsets, dtype = tensor["shape"], tensor["data_offsets"], tensor["dtype"]
+    if not _naturals(shape) or len(shape) > MAX_DIMENSIONS or not _naturals(offsets) or len(offsets) != 2:
+        raise MalformedInput(f"tensor {name[:80]!r} is malformed", "shape or offsets are no natural numbers")
+    bits = DTYPE_BITS.get(dtype) if isinstance(dtype, str) else None
+    if bits is None:
+        raise MalformedInput(f"tensor {name[:80]!r} has an unknown dtype", repr(dtype)[:40])
+    begin, stop = offsets
+    if math.prod(shape) * bits != (stop - begin) * 8:
+        raise MalformedInput(f"tensor {name[:80]!r} does not fit its bytes", f"{shape} of {dtype} in {stop - begin}")
+    return begin, stop
+
+
+def _naturals(value: Json) -> bool:
+    return isinstance(value, list) and all(type(number) is int and number >= 0 for number in value)

@@ -1,0 +1,66 @@
+"""The max-min gap of a share between groups, and its change when a model is replaced: the counts, and intervals for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from assay.statistics.bootstrap import DRAWS, Draws, redrawn
+from assay.statistics.inputs import Bools, Floats, Ints, checked_groups, flags, same_rows
+from assay.statistics.results import Interval
+
+CELLS = 4
+"""Kinds of row in a group: both wrong, only the baseline right, only the candidate right, both right."""
+SWAP = [0, 2, 1, 3]
+"""The order of the kinds once candidate and baseline change places."""
+
+
+def gap_interval(
+    hits: Sequence[int], counts: Sequence[int], seed: int, level: float = 0.95, draws: int = DRAWS
+) -> Interval:
+    """Two-sided percentile interval of the max-min gap of shares over groups, for reports.
+
+    The max-min of noisy groups is biased upwards, and so is this interval: a limit is decided by `claims.gap_limit`.
+    """
+    hit, size = checked_groups(hits, counts)
+    cells = np.stack([hit, size - hit], axis=1).astype(np.int64)
+    shares = redrawn(cells, draws, seed)[:, :, 0] / size
+    gaps = np.ptp(shares, axis=1)
+    found = Draws(float(np.ptp(hit / size)), gaps, gaps)
+    return found.interval(level, "multinomial percentile", int(size.sum()))
+
+
+def gap_change_interval(
+    groups: Ints, candidate_ok: Bools, baseline_ok: Bools, seed: int, level: float = 0.95, draws: int = DRAWS
+) -> Interval:
+    """Two-sided percentile interval of gap(candidate) - gap(baseline) on the same rows, for reports.
+
+    It misleads where the groups are equal; `claims.gap_paired` decides by another test (see `gap_change`).
+    """
+    cells = paired_cells(groups, candidate_ok, baseline_ok)
+    changes = gap_change(redrawn(cells, draws, seed))
+    found = Draws(float(gap_change(cells)), changes, changes)
+    return found.interval(level, "multinomial percentile", int(cells.sum()))
+
+
+def paired_cells(groups: Ints, candidate_ok: Bools, baseline_ok: Bools) -> Ints:
+    """Rows of each kind in each group, shape (groups, CELLS); two groups or more, or ValueError."""
+    named = np.asarray(groups)
+    candidate, baseline = flags(candidate_ok, "candidate_ok"), flags(baseline_ok, "baseline_ok")
+    same_rows(groups=named, candidate_ok=candidate, baseline_ok=baseline)
+    if named.ndim != 1 or not np.issubdtype(named.dtype, np.integer):
+        raise ValueError("groups names the group of each row by a whole number")
+    names, index = np.unique(named, return_inverse=True)
+    if names.size < 2:
+        raise ValueError(f"a gap needs two groups or more, not {names.size}")
+    kind = index * CELLS + candidate.astype(np.int64) * 2 + baseline.astype(np.int64)
+    return np.bincount(kind, minlength=names.size * CELLS).reshape(names.size, CELLS)
+
+
+def gap_change(cells: Ints) -> Floats:
+    """Gap of the candidate minus gap of the baseline, from counts of shape (..., groups, CELLS)."""
+    size = cells.sum(axis=-1)
+    candidate = (cells[..., 2] + cells[..., 3]) / size
+    baseline = (cells[..., 1] + cells[..., 3]) / size
+    return np.asarray(np.ptp(candidate, axis=-1) - np.ptp(baseline, axis=-1), dtype=np.float64)
