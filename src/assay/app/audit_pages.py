@@ -11,8 +11,10 @@ What must be done in the order of the log (the tree, and folding what changes th
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -33,9 +35,9 @@ from assay.core.digests import Digest
 from assay.core.errors import AssayError, LedgerDamaged
 from assay.core.statements import Statement
 from assay.evidence.blobs import Blobs
-from assay.evidence.envelope import Envelope, read_bundle
+from assay.evidence.envelope import BUNDLE_TYPE, STATEMENT_PAYLOAD, Envelope, read_bundle
 from assay.evidence.keys import PublicKey
-from assay.evidence.ledger import MAX_SUBJECTS_IN_LEAF, Item, Leaf
+from assay.evidence.ledger import Item, Leaf, subjects_in_leaf
 from assay.evidence.merkle import leaf_hash
 from assay.evidence.predicates import Predicate, check_predicate
 from assay.evidence.store import Store
@@ -49,6 +51,12 @@ _NOT_FOLDED: Final = frozenset({
     Predicate.EVAL_RESULT, Predicate.OBSERVATION, Predicate.APPROVAL, Predicate.WAIVER, Predicate.WAIVER_REVOCATION,
     Predicate.INCIDENT, Predicate.COMPLIANCE, Predicate.DEPLOYMENT, Predicate.VULNERABILITIES,
 })  # fmt: skip
+_HEX64: Final = re.compile(rb"[0-9a-f]{64}")
+_FRAME: Final = (
+    b'{"dsseEnvelope":{"payload":"',
+    b'","payloadType":"%b","signatures":[{"keyid":"' % STATEMENT_PAYLOAD.encode(),
+    b'"}]},"mediaType":"%b","verificationMaterial":{"publicKey":{"hint":"' % BUNDLE_TYPE.encode(),
+)
 _BOOT: Final = (
     "import sys; sys.path.insert(0, sys.argv[2]); from assay.app.audit_pages import serve; serve(int(sys.argv[1]))"
 )
@@ -250,7 +258,7 @@ class _PageReader:
             item = Item(trust.digest, leaf.key_id, TRUST_PAYLOAD, leaf.subjects, bundle, None)
             self.page.changes.append(Change(leaf, item, statement, key))
             return
-        envelope = read_bundle(bundle)
+        envelope = _as_signed(bundle) or read_bundle(bundle)
         item = _item(leaf, envelope)
         assert item.statement is not None
         check_predicate(item.statement)
@@ -306,8 +314,8 @@ class _PageReader:
         for at in range(0, len(wanted), _AT_ONCE):
             some = wanted[at : at + _AT_ONCE]
             marks = ",".join(["(?,?)"] * len(some))
-            query = (f"WITH wanted(s, i) AS (VALUES {marks}) SELECT subject.sha256, subject.idx FROM wanted"
-                     " CROSS JOIN subject ON subject.sha256=s AND subject.idx=i")  # fmt: skip
+            rows = f"WITH wanted(s, i) AS (VALUES {marks})"
+            query = f"{rows} SELECT sha256, idx FROM wanted CROSS JOIN subject ON sha256=s AND idx=i"  # noqa: S608
             found.update(self._db.execute(query, [value for pair in some for value in pair]))
         return found
 
@@ -316,6 +324,23 @@ class _PageReader:
 
     def _say(self, code: str, text: str, index: int) -> None:
         self.page.problems.append(Problem(code, text, index))
+
+
+def _as_signed(bundle: bytes) -> Envelope | None:
+    """The envelope of a bundle whose bytes are what `sign` writes, found by writing it again; None for any other."""
+    head, middle, tail = _FRAME
+    payload = bundle[len(head) : bundle.find(b'"', len(head))]
+    at = len(head) + len(payload) + len(middle)
+    key_id, sig = bundle[at : at + 64], bundle[at + 64 + 9 : at + 64 + 9 + 88]
+    try:
+        signature, said = binascii.a2b_base64(sig), binascii.a2b_base64(payload)
+    except binascii.Error:
+        return None
+    parts = (head, binascii.b2a_base64(said, newline=False), middle, key_id, b'","sig":"',
+             binascii.b2a_base64(signature, newline=False), tail, key_id, b'"},"tlogEntries":[]}}')  # fmt: skip
+    if b"".join(parts) != bundle or not _HEX64.fullmatch(key_id):
+        return None
+    return Envelope(STATEMENT_PAYLOAD, said, ((key_id.decode("ascii"), signature),))
 
 
 def _time_before(db: sqlite3.Connection, start: int) -> str:
@@ -329,7 +354,7 @@ def _time_before(db: sqlite3.Connection, start: int) -> str:
 def _item(leaf: Leaf, envelope: Envelope) -> Item:
     """The item of a leaf, without its bundle, which no fold of a statement reads."""
     statement = Statement.parse(envelope.payload)
-    expected = tuple(sorted({s.sha256 for s in statement.subjects})[:MAX_SUBJECTS_IN_LEAF])
+    expected = subjects_in_leaf(statement)
     if (statement.digest, statement.type, expected) != (leaf.statement, leaf.type, leaf.subjects):
         raise LedgerDamaged("the leaf names another statement than its bundle carries", reason="leaf")
     return Item(statement.digest, leaf.key_id, statement.type, leaf.subjects, b"", statement)

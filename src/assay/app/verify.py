@@ -163,7 +163,7 @@ def checkpoint_stale(problem: str) -> Reason:
 
 def _identify(workspace: Workspace, path: Path, version: Version | None) -> tuple[Manifest, Version | None]:
     """What lies at `path`, hashed the way that its registration was, and the version that it should be."""
-    expected = version or _registered_at(workspace, path)
+    expected = version or registered_at(workspace, path)
     if expected is not None:
         known = workspace.manifest(expected.digest)
         return manifest_of(path, known.kind, ignored=known.ignored, symlinks=expected.symlinks), expected
@@ -172,7 +172,7 @@ def _identify(workspace: Workspace, path: Path, version: Version | None) -> tupl
     return next((m for m in made if workspace.registry.with_digest(m.digest)), hashed), None
 
 
-def _registered_at(workspace: Workspace, path: Path) -> Version | None:
+def registered_at(workspace: Workspace, path: Path) -> Version | None:
     """The newest version that was registered from this very path."""
     here = path.absolute()
     newest_first = sorted(workspace.registry.versions(), key=lambda v: -v.index)

@@ -54,7 +54,9 @@ def parse(data: bytes, *, what: str = "JSON", max_bytes: int = 16 << 20, max_dep
         raise MalformedInput(f"{what} is too large", f"{len(data)} bytes, at most {max_bytes} are read")
     try:
         value = _STRICT.decode(data.decode("utf-8"))
-        _inspect(value, max_depth)
+        # NOTE: strict UTF-8 has no surrogates, so only an escape can bring one in; depth needs as many brackets.
+        if b"\\u" in data or data.count(b"{") + data.count(b"[") > max_depth:
+            _inspect(value, max_depth)
     except UnicodeDecodeError as error:
         raise MalformedInput(f"{what} is not UTF-8", str(error)) from error
     except RecursionError as error:
@@ -182,21 +184,25 @@ def _integer(text: str) -> int | float:
     return float(text)
 
 
-_STRICT = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_integer)
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError("a number is too large")
+    return value
+
+
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_integer, parse_float=_finite
+)
 
 
 def _inspect(value: Json, room: int) -> None:
-    kind = type(value)
-    if kind is str:
+    """Refuses lone surrogates, and more than `room` levels."""
+    if isinstance(value, str):
         if not value.isascii() and _SURROGATE.search(value):
             raise ValueError("a string holds a lone surrogate")
-    elif kind is dict or kind is list:
+    elif isinstance(value, (dict, list)):
         if room <= 0:
             raise ValueError("nested too deeply")
-        if kind is dict and any(not key.isascii() and _SURROGATE.search(key) for key in value):
-            raise ValueError("a key holds a lone surrogate")
-        for item in value.values() if kind is dict else value:
-            if type(item) is not str or not item.isascii():
-                _inspect(item, room - 1)
-    elif kind is float and not math.isfinite(value):
-        raise ValueError("a number is too large")
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
+            _inspect(item, room - 1)

@@ -47,7 +47,8 @@ def judged(ledger: Ledger, policy: Policy | None = None) -> RuleResult:
 
 @pytest.mark.parametrize(
     ("hits", "n", "outcome", "reason"),
-    [(930, 1000, PASS, "ok"), (920, 1000, PASS, "ok-but-worse"), (890, 1000, FAIL, "shown-worse"), (95, 100, UNDECIDED, "not-shown"), (400, 1000, FAIL, "shown-worse")],
+    [(930, 1000, PASS, "ok"), (920, 1000, PASS, "ok-but-worse"), (890, 1000, FAIL, "shown-worse"),
+     (95, 100, UNDECIDED, "not-shown"), (400, 1000, FAIL, "shown-worse")],
 )  # fmt: skip
 def test_a_share_passes_fails_or_asks_for_rows(hits: int, n: int, outcome: RuleOutcome, reason: str) -> None:
     found = judged(pair(right(hits, n), right(930 if n == 1000 else 96, n)))
@@ -96,7 +97,8 @@ def change(about: str, **predicate: Any) -> Callable[[Ledger], None]:
 def remeasure(about: str, **measured: Any) -> Callable[[Ledger], None]:
     def apply(ledger: Ledger) -> None:
         old = next(e for e in ledger.evidence if e.subjects[0] == about)
-        change(about, measurements=[{**old.predicate["measurements"][0], **measured}])(ledger)
+        made = {**old.predicate["measurements"][0], **measured}
+        change(about, measurements=[{k: v for k, v in made.items() if v is not None}])(ledger)
 
     return apply
 
@@ -110,9 +112,10 @@ def head_of(**changed: Any) -> dict[str, Any]:
     return made | changed
 
 
+FAILED = evaluation("q.one", [], state="failed")
 FAULTS: dict[str, tuple[str, Callable[[Ledger], None]]] = {
     "no evidence of the baseline": ("baseline-missing", lambda made: made.evidence.pop(0)),
-    "baseline's newest run failed": ("failed-run", lambda made: made.add(Predicate.EVAL_RESULT, evaluation("q.one", [], state="failed"), "evaluator", BASELINE)),
+    "baseline's newest run failed": ("failed-run", lambda made: made.add(Predicate.EVAL_RESULT, FAILED, "evaluator", BASELINE)),
     "baseline by nobody trusted": ("wrong-signer", lambda made: made.evidence.__setitem__(0, replace(made.evidence[0], roles=()))),
     "tables gone": ("no-table", lambda made: made.tables.clear()),
     "no table named": ("no-table", remeasure(CANDIDATE, outcomes=None)),

@@ -129,7 +129,7 @@ class TestNarrowedTrust:
     """`trust` of a policy narrows the workspace's trust and never widens it."""
 
     def answer(self, trust: str, role: str, **other: object) -> Answer:
-        asked = small_policy(RULE, "{ev: {type: eval-result, signed_by: [%s]}}" % role, f"trust: {trust}")
+        asked = small_policy(RULE, f"{{ev: {{type: eval-result, signed_by: [{role}]}}}}", f"trust: {trust}")
         made = ledger()
         spoiled(made, 0, **other)
         return decided(made.view(), asked).answer

@@ -61,11 +61,11 @@ def judged(expr: str, made: Ledger | None = None, **lists: str) -> RuleResult:
         ('scan.findings.all(f, f.severity != "critical")', {"may_be_empty": "scan.findings"}),
         ('scan.counts.high <= 3 && scan.skipped < 1', {}), ('scan.predicate.state == "done"', {}),
         ('quality.metrics["pgd.accuracy"].low >= 0.5 && quality.metrics["pgd.accuracy"].value - 0.1 > 0.5', {}),
-        ('quality.metrics["pgd.accuracy"].valid', {}), ('origin.revision.size() == 40 && origin.licence in ["apache-2.0", "mit"]', {}),
+        ('quality.metrics["pgd.accuracy"].valid == true', {}), ('origin.revision.size() == 40 && origin.licence in ["apache-2.0", "mit"]', {}),
         ('origin.materials.exists(m, m.role == "trained_on" && m.registered)', {}),
         ('asset.kind == "model" && asset.labels.risk == "high" && asset.declared.task == "classification"', {}),
         ("asset.trained_on.all(d, d.registered)", {"nonempty": "asset.trained_on"}), ('asset.stage.startsWith("prod")', {}),
-        ("free.predicate.n > 4", {}), ('free.predicate.t.contains("ex")', {}), ("free.predicate.yes", {}), ("!(!free.predicate.yes)", {}),
+        ("free.predicate.n > 4", {}), ('free.predicate.t.contains("ex")', {}), ("free.predicate.yes == true", {}), ("!(!free.predicate.yes)", {}),
         ("free.predicate.l.all(x, x > 0)", {"nonempty": "free.predicate.l"}), ("2 in free.predicate.l || free.predicate.n == 5", {}),
         ("free.predicate.empty.all(x, x > 0)", {"may_be_empty": "free.predicate.empty"}),
         ('timestamp(free.predicate.when) < timestamp("2027-01-01T00:00:00Z")', {}), ('duration(free.predicate.period) < duration("2m")', {}),
@@ -136,7 +136,7 @@ def test_evidence_that_is_too_large_is_undecided(free: dict[str, Any]) -> None:
 
 
 def test_a_refused_expression_names_policy_line_and_rule() -> None:
-    with pytest.raises(PolicyError, match=r"small.yaml, line 8: rule a: scan.file_not_clean is unknown"):
+    with pytest.raises(PolicyError, match=r"small.yaml, line 9: rule a: scan.file_not_clean is unknown"):
         judged("scan.file_not_clean == 0")
 
 

@@ -47,5 +47,5 @@ def test_every_value_keeps_its_line() -> None:
 
 
 def test_an_error_names_file_and_line() -> None:
-    with pytest.raises(UsageError, match="assay.yaml, line 3: the key 'a' a second time"):
+    with pytest.raises(UsageError, match=r"assay\.yaml, line 3: the key 'a' a second time"):
         load_yaml(b"a: 1\nb: 2\na: 3\n", "assay.yaml")
