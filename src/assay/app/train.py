@@ -89,35 +89,37 @@ def train(workspace: Workspace, project: Project, command: Sequence[str], *, use
     here = folder or project.folder
     inputs = [project.asset(name) for name in uses]
     outputs = [(path, project.asset(name)) for name, path in produces.items()]
-    before = _materials(inputs, here)
+    before, source = _materials(inputs), _source(here)
     started = workspace.clock()
     log = _run(command, here)
-    if _materials(inputs, here) != before:
+    if _materials(inputs) != before:
         raise ChangedMeanwhile("an input changed while the command ran", "nobody can say what the model was trained on",
                                "keep the inputs still and train again")  # fmt: skip
     made = tuple(register(workspace, path, asset.about) for path, asset in outputs)
-    predicate = _provenance(command, before, log, started, workspace.clock())
+    predicate = _provenance(command, before, source, log, (started, workspace.clock()))
     subjects = tuple(subject_of(item.version) for item in made)
     receipt = workspace.sign_and_log(Statement(subjects, Predicate.PROVENANCE, predicate), "trainer", [log])
     return Trained(made, before, receipt, sha256(log))
 
 
-def _materials(inputs: Sequence[ProjectAsset], folder: Path) -> tuple[Material, ...]:
+def _materials(inputs: Sequence[ProjectAsset]) -> tuple[Material, ...]:
     found = []
     for item in inputs:
         manifest = manifest_of(item.path, item.about.kind, ignored=item.about.ignored, symlinks=item.about.symlinks)
         role = {"model": "base"}.get(str(item.about.kind), str(item.about.kind))
         found.append(Material(role, item.about.name, f"file:{item.path.name}", manifest.digest))
-    return (*found, *_commit(folder))
+    return tuple(found)
 
 
-def _commit(folder: Path) -> tuple[Material, ...]:
-    """The git commit of the folder and the digest of what is not committed; nothing where there is no repository."""
+def _source(folder: Path) -> dict[str, Json]:
+    """The git commit of the folder and the digest of what is not committed; nothing where there is no repository.
+
+    It stands beside the materials, not among them: a commit is no registered asset.
+    """
     head, diff = _git(folder, "rev-parse", "HEAD"), _git(folder, "diff", "HEAD")
     if head is None or diff is None:
-        return ()
-    state = sha256(head + diff)
-    return (Material("source", "git", f"git:{head.decode().strip()}{'+dirty' if diff else ''}", state),)
+        return {}
+    return {"source": {"gitCommit": head.decode().strip(), "uncommittedSha256": sha256(diff) if diff else None}}
 
 
 def _git(folder: Path, *arguments: str) -> bytes | None:
@@ -145,9 +147,9 @@ def _run(command: Sequence[str], folder: Path) -> bytes:
     return done.stdout[:MAX_LOG_BYTES]
 
 
-def _provenance(
-    command: Sequence[str], materials: Sequence[Material], log: bytes, started: datetime, finished: datetime
-) -> Json:
+def _provenance(command: Sequence[str], materials: Sequence[Material], source: dict[str, Json], log: bytes,
+                times: tuple[datetime, datetime]) -> Json:  # fmt: skip
+    started, finished = times
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
