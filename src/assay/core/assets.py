@@ -159,7 +159,7 @@ def check_path(path: str) -> None:
     problem = _path_problem(path)
     if problem:
         raise MalformedInput(
-            f"file name {path[:120]!r} is refused", problem, "rename the file, or leave it out with `ignore`"
+            f"file name {str(path)[:120]!r} is refused", problem, "rename the file, or leave it out with `ignore`"
         )
 
 
@@ -289,7 +289,7 @@ def _collision(first: str, second: str) -> MalformedInput:
 
 def _path_problem(path: str) -> str:
     if not isinstance(path, str) or not path:
-        return "it is empty"
+        return "it is empty or no text"
     try:
         size = len(path.encode("utf-8"))
     except UnicodeEncodeError:

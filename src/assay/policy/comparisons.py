@@ -6,7 +6,9 @@ version, options and seed must be equal, and whatever the policy lists in `same`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from assay.core.canonical import Json
@@ -18,7 +20,7 @@ from assay.policy.grammar import Compare
 from assay.policy.measured import Found, NotFound, find, groups_of, observed, rounded
 from assay.policy.selection import Selection
 from assay.policy.tables import Tables, seed_of
-from assay.policy.thresholds import rank_metric
+from assay.policy.thresholds import LEAST_PER_GROUP, rank_metric
 
 if TYPE_CHECKING:
     from assay.statistics.results import PairedClaim
@@ -48,6 +50,7 @@ _FIELDS: Final[Mapping[str, Fields]] = {
 }
 _ALWAYS_SAME = ("check_version", "options", "seed")
 _POSITIVE: Final[Mapping[str, int]] = {"equal_opportunity_gap": 1, "tpr_gap": 1, "fpr_gap": 0}
+_LEAST_ROWS, _LEAST_MEMBERS, _LEAST_FALSE_POSITIVES = 30, 100, 20  # enough data: design/evaluation.md 3.3
 _ALL_ROWS = ("selection_rate_gap", "demographic_parity_gap")
 
 
@@ -76,7 +79,7 @@ def judge_comparison(case: Case, test: Compare, ours: Selection, theirs: Selecti
     cited = (ours.cite(new.chosen), theirs.cite(old.chosen))
     problem = _not_comparable(new, old, test)
     if problem is not None:
-        return undecided(problem.reason, problem.text, needed, cited)
+        return replace(undecided(problem.reason, problem.text, needed, cited), rows_needed=problem.rows_needed)
     return _judge(case, new, old, test, needed, cited, tables)
 
 
@@ -93,7 +96,7 @@ def _not_comparable(new: Found, old: Found, test: Compare) -> NotFound | None:
         if ours is None and name in test.same:
             return NotFound("not-same", f"{name} was not recorded")
     if min(a.n, b.n) < test.min_n:
-        return NotFound("too-few-rows", f"{min(a.n, b.n)} rows")
+        return NotFound("too-few-rows", f"{min(a.n, b.n)} rows", test.min_n)
     return None
 
 
@@ -106,7 +109,7 @@ def _judge(
         return undecided("missing-extra", f"{error.name} is not installed", needed, cited, INSTALL_ML)
     claim = _claim(case, new.measurement, old.measurement, test, tables)
     if isinstance(claim, NotFound):
-        return undecided(claim.reason, claim.text, needed, cited)
+        return replace(undecided(claim.reason, claim.text, needed, cited), rows_needed=claim.rows_needed)
     alpha = 1 - test.level
     return Draft(
         outcome=RuleOutcome.PASS if claim.p_not_worse <= alpha else RuleOutcome.UNDECIDED,
@@ -135,16 +138,18 @@ def _claim(case: Case, new: Measurement, old: Measurement, test: Compare, tables
         return _KINDS[new.kind](case, new, old, test, margin, ours, theirs)
     except KeyError as error:
         return NotFound("not-computable", f"no paired test for {new.kind}, or its table lacks {error}")
+    except _Refused as error:
+        return NotFound(error.reason, str(error), error.rows_needed)
     except ValueError as error:
-        return NotFound(error.reason if isinstance(error, _Refused) else "not-computable", str(error))
+        return NotFound("not-computable", str(error))
 
 
 class _Refused(ValueError):
-    """A table that must not be tested so; `reason` is the word for it."""
+    """A table that must not be tested so; `reason` is the word for it, `rows_needed` the rows that would help."""
 
-    def __init__(self, reason: str, text: str) -> None:
+    def __init__(self, reason: str, text: str, rows_needed: int | None = None) -> None:
         super().__init__(text)
-        self.reason = reason
+        self.reason, self.rows_needed = reason, rows_needed
 
 
 def _share(case: Case, new: Measurement, old: Measurement, test: Compare, margin: float,
@@ -164,6 +169,8 @@ def _mean(case: Case, new: Measurement, old: Measurement, test: Compare, margin:
 
     _independent(ours, theirs)
     candidate, baseline = ours.columns["value"], theirs.columns["value"]
+    if len(candidate) < _LEAST_ROWS:
+        raise _Refused("too-few-rows", f"{len(candidate)} rows; a mean needs {_LEAST_ROWS}", _LEAST_ROWS)
     _agree(new, float(candidate.mean()))
     _agree(old, float(baseline.mean()))
     return claims.mean_paired(candidate, baseline, margin, test.better, seed_of(case, test.metric),
@@ -195,6 +202,9 @@ def _gap_rows(m: Measurement, table: OutcomeTable) -> tuple[Any, Any]:  # numpy 
         keep, hits = table.columns["label"] == _POSITIVE[name], table.columns["pred"] == 1
     groups, hits = groups[keep], hits[keep]
     recorded = groups_of(m)
+    if recorded is not None and (least := min(recorded[2])) < LEAST_PER_GROUP:
+        rows = math.ceil(m.n * LEAST_PER_GROUP / least) if least else None
+        raise _Refused("small-group", f"{recorded[0][recorded[2].index(least)]} has {least} rows", rows)
     counted = [(int(hits[groups == g].sum()), int((groups == g).sum())) for g in sorted({int(g) for g in groups})]
     if recorded is None or sorted(counted) != sorted(zip(recorded[1], recorded[2], strict=True)):
         raise _Refused("inconsistent", f"the table of {m.metric} counts other rows than the measurement")
@@ -207,9 +217,15 @@ def _rank(case: Case, new: Measurement, old: Measurement, test: Compare, margin:
     from assay.statistics import claims
 
     mine, other = ours.columns["member"].astype(bool), theirs.columns["member"].astype(bool)
+    metric = rank_metric(new.metric)
+    expected = min((~mine).sum(), (~other).sum()) * float(metric.partition(":")[2] or 1)
+    if min(mine.sum(), other.sum()) < _LEAST_MEMBERS or expected < _LEAST_FALSE_POSITIVES:
+        times = max(_LEAST_MEMBERS / max(1, min(mine.sum(), other.sum())), _LEAST_FALSE_POSITIVES / max(0.01, expected))
+        text = f"{int(mine.sum())} members, {int((~mine).sum())} others: too few for {metric}"
+        raise _Refused("too-few-rows", text, math.ceil(new.n * times))
     paired = _same_rows(ours, theirs) and bool((mine == other).all())
     a, b = ours.columns["score"], theirs.columns["score"]
-    return claims.rank_paired(a[mine], a[~mine], b[other], b[~other], rank_metric(new.metric), margin, test.better,
+    return claims.rank_paired(a[mine], a[~mine], b[other], b[~other], metric, margin, test.better,
                               seed_of(case, test.metric), paired, 1 - test.level,
                               metrics=case.policy.comparisons)  # fmt: skip
 

@@ -22,6 +22,7 @@ Path = tuple[str, ...]
 MAX_QUANTIFIERS, MAX_LIST_ITEMS = 2, 64
 _LOGIC, _EQUAL = ("_&&_", "_||_"), ("_==_", "_!=_")
 _ORDER, _ARITHMETIC = ("_<_", "_<=_", "_>_", "_>=_"), ("_-_", "_*_", "_/_")
+_ALLOWED = "has, all, exists, in, size, startsWith, endsWith, contains, timestamp, duration and - * / are known"
 _STRINGS = ("startsWith", "endsWith", "contains")
 _FUNCTIONS = {*_LOGIC, *_EQUAL, *_ORDER, *_ARITHMETIC, *_STRINGS, "!_", "-_", "_?_:_", "_[_]", "@in", "size", "timestamp",
               "duration"}  # fmt: skip
@@ -178,7 +179,7 @@ class _Walker:
     def call(self, node: Call, names: Mapping[str, Path], sign: int, depth: int) -> str:
         name, args = node.function, node.args
         if name not in _FUNCTIONS:
-            raise PolicyError(f"{name.strip('_@')!r} is a function that rules may not use", "see docs/policies.md")
+            raise PolicyError(f"{name.strip('_@')!r} is a function that rules may not use", _ALLOWED)
         if name in _LOGIC or name == "!_":
             for arg in args:
                 self.boolean(arg, names, -sign if name == "!_" else sign, depth)

@@ -3,7 +3,7 @@
     policy: assay/policy/v1     name: KEBAB     applies_to: {kind: K, stage: S}     rules: [RULE]
     RULE = id, severity, exactly one of threshold | compare | expr; optional when, waivable, refs, remedy, title
 
-Durations are kept in seconds. The whole grammar stands in docs/policies.md.
+Durations are kept in seconds. Each class below is one part of the grammar.
 """
 
 from __future__ import annotations

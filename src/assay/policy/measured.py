@@ -24,10 +24,11 @@ class Found:
 
 @dataclass(frozen=True)
 class NotFound:
-    """Why there is no usable measurement: a reason word and the words beside it."""
+    """Why there is no usable number: a reason word, the words beside it, and the rows that would help."""
 
     reason: str
     text: str
+    rows_needed: int | None = None
 
 
 def find(selection: Selection, path: str) -> Found | NotFound:
@@ -96,13 +97,15 @@ def _counts_agree(m: Measurement) -> bool:
         return share is not None and 0 <= share[0] <= share[1] == m.n and abs(share[0] / m.n - m.value) <= _CLOSE
     if m.kind == "gap" and m.limit is not None:
         groups = groups_of(m)
-        if groups is None or len(groups[1]) < 2:
-            return False
-        if not all(0 <= hits <= rows and rows > 0 for hits, rows in zip(groups[1], groups[2], strict=True)):
-            return False
-        shares = [hits / rows for hits, rows in zip(groups[1], groups[2], strict=True)]
-        return abs(max(shares) - min(shares) - m.value) <= _CLOSE
+        return groups is not None and _gap_agrees(m.value, list(zip(groups[1], groups[2], strict=True)))
     return True
+
+
+def _gap_agrees(value: float, groups: list[tuple[int, int]]) -> bool:
+    """Groups without rows play no part in the gap; a policy finds them too small."""
+    shares = [hits / rows for hits, rows in groups if rows > 0]
+    in_range = all(0 <= hits <= rows for hits, rows in groups)
+    return in_range and len(shares) > 1 and abs(max(shares) - min(shares) - value) <= _CLOSE
 
 
 def _measurements(predicate: Json) -> Iterator[dict[str, Json]]:

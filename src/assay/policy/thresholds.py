@@ -88,7 +88,7 @@ def _too_small(m: Measurement, test: Threshold, needed: str, cited: tuple[Cited,
     if not small:
         return None
     text = f"fewer than {least} rows: {', '.join(small[:8])}"
-    rows_needed = math.ceil(m.n * least / min(groups[2]))
+    rows_needed = math.ceil(m.n * least / min(groups[2])) if min(groups[2]) else None
     return Draft(RuleOutcome.UNDECIDED, "small-group", observed(m, text=text), needed, rows_needed=rows_needed,
                  evidence=cited)  # fmt: skip
 
@@ -206,7 +206,15 @@ def _table_bounds(case: Case, m: Measurement, test: Threshold, alpha: float, tab
 
 
 def rank_metric(metric: str) -> str:
-    """`auc`, or `tpr_at_fpr:0.01` for a metric called `tpr_at_fpr_001`: the digits after the first are decimals."""
+    """`auc`, or `tpr_at_fpr:0.01` for a metric called `tpr_at_fpr_001`: the digits after the first are decimals.
+
+    Raises:
+        ValueError: the name says neither.
+    """
     last = metric.rsplit(".", 1)[-1]
     rate = last.removeprefix("tpr_at_fpr_")
-    return f"tpr_at_fpr:{rate[0]}.{rate[1:]}" if rate != last and rate.isdigit() and len(rate) > 1 else "auc"
+    if rate != last and rate.isdigit() and len(rate) > 1:
+        return f"tpr_at_fpr:{rate[0]}.{rate[1:]}"
+    if last == "auc" or last.endswith("_auc"):
+        return "auc"
+    raise ValueError(f"{metric!r} is no rank metric that can be computed: auc or tpr_at_fpr_001")

@@ -47,7 +47,12 @@ def good_ledger(accuracy: int = 930, calibration: float = 0.04, approved: bool =
     ledger.add(Predicate.SCAN_RESULT, scan(), "scanner")
     compared(ledger, "accuracy", "quality.classifier", right(accuracy), right(925))
     error = number(
-        "expected_calibration_error", calibration, better="lower", low=calibration - 0.02, high=calibration + 0.02, kind="mean"
+        "expected_calibration_error",
+        calibration,
+        better="lower",
+        low=calibration - 0.02,
+        high=calibration + 0.02,
+        kind="mean",
     )
     quality = ledger.evidence[-1]
     both = [*quality.predicate["measurements"], error]

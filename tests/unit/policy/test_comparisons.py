@@ -212,6 +212,35 @@ def test_a_gap_whose_table_counts_other_rows_is_inconsistent() -> None:
     assert judged(ledger, asked(better="lower", margin=0.1)).reason == "inconsistent"
 
 
+def test_a_gap_with_a_small_group_is_not_compared() -> None:
+    ledger, groups = Ledger(), (np.arange(1000) >= 980).astype("i4")
+    for about, hits in ((BASELINE, [900, 18]), (CANDIDATE, [901, 18])):
+        ok = np.concatenate([np.arange(980) < hits[0], np.arange(20) < hits[1]])
+        limit = {"groups": ["a", "b"], "hits": hits, "counts": [980, 20]}
+        value = abs(hits[0] / 980 - hits[1] / 20)
+        table = ledger.keep(outcomes(ok, group=groups))
+        gap = number("x", value, 1000, "lower", kind="gap", limit=limit, outcomes=table)
+        ledger.add(Predicate.EVAL_RESULT, evaluation("q.one", [gap]), "evaluator", about)
+    found = judged(ledger, asked(better="lower", margin=0.1))
+    assert (found.reason, found.rows_needed) == ("small-group", 1500)
+
+
+@pytest.mark.parametrize("metric", ["tpr_at_fpr_001", "auc"])
+def test_too_few_members_or_others_are_not_compared(metric: str) -> None:
+    ledger, member = Ledger(), (np.arange(1000) < (500 if metric != "auc" else 90)).astype("u1")
+    for about in (BASELINE, CANDIDATE):
+        table = ledger.keep(
+            write_table(rows(1000), {"score": np.random.default_rng(1).random(1000), "member": member}, {})
+        )
+        measured = number(metric, 0.1, 1000, "lower", kind="rank", outcomes=table)
+        ledger.add(Predicate.EVAL_RESULT, evaluation("q.one", [measured]), "evaluator", about)
+    policy = small_policy(
+        f"  - {{id: a, severity: high, compare: {{metric: ev.{metric}, better: lower, margin: 0.3}}}}"
+    )
+    found = judged(ledger, policy)
+    assert found.reason == "too-few-rows" and (found.rows_needed or 0) > 1000
+
+
 @pytest.mark.parametrize(("loss", "least", "most"), [(0.0, 0.5, 1.0), (0.03, 0.0, 0.08), (0.06, 0.0, 0.005)])
 def test_simulated_gates_pass_no_more_often_than_promised(loss: float, least: float, most: float) -> None:
     """n = 1,000, margin 3 points, 6 % disagreement: at the margin at most 5 % pass (8 % here: 150 runs), beyond it none."""

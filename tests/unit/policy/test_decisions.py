@@ -57,8 +57,8 @@ def test_any_failure_denies_and_a_doubt_is_undecided() -> None:
     failing = decided(good_ledger(accuracy=700).view())
     assert failing.answer is Answer.DENY and rule(failing, "accurate").outcome is RuleOutcome.FAIL
     assert decided(good_ledger(accuracy=800).view()).answer is Answer.DENY
-    doubtful = decided(good_ledger(accuracy=910).view())
-    assert doubtful.answer in (Answer.UNDECIDED, Answer.DENY)
+    doubtful = decided(good_ledger(calibration=0.14).view())
+    assert doubtful.answer is Answer.UNDECIDED and rule(doubtful, "calibrated").reason == "straddles"
 
 
 def test_when_leaves_out_a_rule_and_a_policy_of_left_out_rules_decides_nothing() -> None:

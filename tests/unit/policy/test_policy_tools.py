@@ -39,7 +39,7 @@ def test_lint_names_line_and_rule_of_every_weakness() -> None:
   - {id: easy, severity: low, compare: {metric: ev.x, better: higher, margin: 0.1}}
   - {id: typo, severity: low, expr: 'ev.file_not_clean == 0'}
   - {id: vacuous, severity: low, expr: 'ev.formats.all(f, f == "onnx")'}"""
-    found = lint(small_policy(rules))
+    found = lint(small_policy(rules.lstrip("\n")))
     said = {(problem.line, problem.rule, problem.is_error) for problem in found}
     assert {
         (9, "luck", False),

@@ -102,6 +102,8 @@ def gap(hits: tuple[int, int], counts: tuple[int, int] = (500, 500)) -> dict[str
         (gap((450, 420)), "op: '<=', value: 0.08", UNDECIDED, "straddles"),
         (gap((450, 250)), "op: '<=', value: 0.1", FAIL, "bound-misses"),
         (gap((450, 20), (500, 25)), "op: '<=', value: 0.1", UNDECIDED, "small-group"),
+        (gap((450, 445), (500, 500)) | {"limit": {"groups": ["a", "b", "c"], "hits": [450, 445, 0], "counts": [500, 500, 0]}},
+         "op: '<=', value: 0.5", UNDECIDED, "small-group"),
         (gap((450, 90), (500, 100)), "op: '<=', value: 0.5, min_per_group: 200", UNDECIDED, "small-group"),
         (gap((450, 445)), "op: '<=', value: 5", UNDECIDED, "not-computable"),
         (number("x", 0.1, kind="gap", low=0.05, high=0.15), "op: '<=', value: 0.3", UNDECIDED, "no-bounds"),

@@ -175,7 +175,7 @@ def test_newer_evidence_voids_an_approval_unless_it_names_the_outcome() -> None:
     newer = evaluation("privacy.membership", [next(iter(ledger.evidence[-2].predicate["measurements"]))])
     ledger.add(Predicate.EVAL_RESULT, newer, "evaluator")
     assert decided(ledger.view()).answer is Answer.UNDECIDED
-    ledger.add(Predicate.APPROVAL, approval(pack().digest, bodySha256=seen), "approver", index=len(ledger.evidence) - 2)
+    ledger.add(Predicate.APPROVAL, approval(pack().digest, bodySha256=seen), "approver", owner="dora", index=0)
     assert decided(ledger.view()).answer is Answer.ALLOW
     ledger.add(Predicate.EVAL_RESULT, evaluation("privacy.membership", [share("other", 1)]), "evaluator")
     assert decided(ledger.view()).answer is Answer.UNDECIDED
