@@ -16,7 +16,7 @@ from assay.core.times import instant
 from assay.evidence.keys import PublicKey
 from assay.evidence.ledger import Leaf, Ledger
 from assay.evidence.merkle import RootBuilder, leaf_hash
-from assay.evidence.note import Checkpoint, NoteError, verify_checkpoint
+from assay.evidence.note import Checkpoint, NoteError, verified_cosignatures, verify_checkpoint
 from assay.evidence.trust import TRUST_PAYLOAD, Trust, verify_chain
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
@@ -88,11 +88,29 @@ def read_checkpoint(note: bytes, trust: Trust) -> Checkpoint:
     """
     for key_id in trust.log.keys:
         try:
-            return verify_checkpoint(note, trust.log.origin, trust.keys[key_id].key.raw, _verifies)
+            checkpoint = verify_checkpoint(note, trust.log.origin, trust.keys[key_id].key.raw, _verifies)
+            _check_witnesses(note, trust)
+            return checkpoint
         except NoteError as error:
             problem = error
     raise LedgerDamaged("the checkpoint is not signed by the ledger's key", str(problem.why) if trust.log.keys else "no log key",
                         reason="checkpoint-unsigned")  # fmt: skip
+
+
+def _check_witnesses(note: bytes, trust: Trust) -> None:
+    """As many witnesses of the trust policy as it asks for must have cosigned; a witness is named by its owner.
+
+    Raises:
+        NoteError: a cosignature does not hold.
+        LedgerDamaged: too few witnesses.
+    """
+    if trust.log.witness_threshold == 0:
+        return
+    witnesses = {trust.keys[key_id].owner: trust.keys[key_id].key.raw for key_id in trust.log.witnesses}
+    found = verified_cosignatures(note, witnesses, _verifies)
+    if len(found) < trust.log.witness_threshold:
+        raise LedgerDamaged("the checkpoint has too few witnesses", f"{len(found)} of {trust.log.witness_threshold} cosigned it",
+                            "ask the witnesses to cosign the newest checkpoint", reason="checkpoint-unwitnessed")  # fmt: skip
 
 
 def age_problem(signed: Checkpoint | None, trust: Trust, now: datetime) -> str:

@@ -22,7 +22,7 @@ ABOUT = {
 }
 _STYLES = {Answer.ALLOW: GREEN, Answer.DENY: RED, Answer.UNDECIDED: YELLOW}
 _NEXT = """
-What to look at next
+What to look at next, in {folder}
   assay log loan-scorer@1                        the evidence behind version 1, newest first
   assay gate loan-scorer@2 --to approved         why the tampered candidate was denied, rule by rule
   assay verify models/better --stage production  what a deployment is told now
@@ -58,7 +58,7 @@ def run(command: str, options: argparse.Namespace) -> int:
         print(json.dumps(_json(steps, ending)))
     else:
         print(_ending_text(ending, terminal))
-        print(_NEXT, end="")
+        print(_NEXT.format(folder=folder), end="")
     return _exit_code(steps, ending)
 
 

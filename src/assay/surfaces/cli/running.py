@@ -123,8 +123,9 @@ def _text(answer: Verification) -> str:
     head = f"{answer.name or 'asset'}{where}: {'may run' if answer.ok else 'UNDECIDED' if answer.exit_code == 3 else 'REFUSED'}   {shown(answer.digest)[:25]}…"
     lines = [head]
     for reason in answer.reasons:
-        lines.append(f"  {'?' if reason.is_undecided else 'no':4s}{reason.code}: {reason.text}")
+        said = reason.text if reason.text.startswith(reason.code) else f"{reason.code}: {reason.text}"
+        lines.append(f"  {'?' if reason.is_undecided else 'no':4s}{said}")
         lines += [f"      fix  {reason.fix}"] if reason.fix else []
-    if answer.decision:
+    if answer.decision and answer.ok:
         lines.append(f"  by  decision {answer.decision[:12]}…")
     return "\n".join(lines)
