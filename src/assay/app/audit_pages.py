@@ -12,6 +12,7 @@ What must be done in the order of the log (the tree, and folding what changes th
 from __future__ import annotations
 
 import binascii
+import gc
 import hashlib
 import os
 import re
@@ -164,6 +165,7 @@ def read_page(orders: Orders, start: int) -> Page:
 
 def serve(descriptor: int) -> None:
     """What a process of `Readers` does: takes orders, then start after start, until the other end is closed."""
+    gc.set_threshold(50_000)  # pages make no cycles to speak of
     with Connection(descriptor) as line:
         try:
             orders: Orders = line.recv()

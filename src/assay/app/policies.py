@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from assay.app.reader import Reader
+from assay.app.sound import SoundLedger
 from assay.app.view import standing_of
 from assay.app.workspace import Workspace
 from assay.core.digests import Digest
@@ -14,7 +16,8 @@ from assay.registry.queries import Version
 
 def applicable(workspace: Workspace, version: Version, stage: str, policies: Sequence[Policy]) -> tuple[Policy, ...]:
     """The policies whose `applies_to` fits."""
-    standing = standing_of(workspace, version)
+    sound = SoundLedger.of(workspace)
+    standing = standing_of(Reader(sound, sound.trust), version)
     return tuple(policy for policy in policies if policy.applies_to.matches(standing, stage))
 
 

@@ -122,7 +122,7 @@ def judged(reader: Reader, digest: Digest, demand: Demand, name: str, fresh: Seq
         return Verification(digest, name, demand.stage, (*fresh, reason))
     known = sorted({registered for registered, _, _ in names})
     evidence = reader.about(digest)
-    active, lifts = _quarantines(reader)
+    active, lifts = quarantines(reader)
     reasons = [*fresh, *_denials(reader, digest, evidence, active)]
     if as_name and as_name not in known:
         reasons.append(other_name(as_name, known))
@@ -179,7 +179,7 @@ def registered_at(workspace: Workspace, path: Path) -> Version | None:
     return next((v for v in newest_first if workspace.location(v.digest) == here), None)
 
 
-def _quarantines(reader: Reader) -> tuple[dict[tuple[str, str], Evidence], dict[tuple[str, str], int]]:
+def quarantines(reader: Reader) -> tuple[dict[tuple[str, str], Evidence], dict[tuple[str, str], int]]:
     """Active quarantines by scope, and the index of the last lift of each scope."""
     active: dict[tuple[str, str], Evidence] = {}
     lifts: dict[tuple[str, str], int] = {}

@@ -1,19 +1,28 @@
-"""Collecting what a policy may see of a candidate and of what it is compared with."""
+"""Collecting what a policy may see of a candidate and of what it is compared with.
+
+Everything that a decision depends on is read from signed statements whose place in the log was just verified: what an
+asset is called and declared to be, its labels, what it was made from, and whether it is quarantined. Only the state of
+the lifecycle is taken from the registry's table, where it can make an answer stricter, never kinder.
+"""
 
 from __future__ import annotations
 
 from assay.app.reader import Reader
 from assay.app.sound import SoundLedger
+from assay.app.verify import quarantines
 from assay.app.workspace import Workspace
 from assay.core.canonical import Json
 from assay.core.decisions import as_json
 from assay.core.digests import Digest
-from assay.policy.view import Head, Standing, View
+from assay.core.errors import EvidenceError
+from assay.evidence.predicates import Predicate
+from assay.policy.view import Evidence, Head, Standing, View
 from assay.registry.lifecycle import State
 from assay.registry.queries import Version
 
 _RELATED = {"trainedOn": "trained_on", "testedOn": "tested_on", "builtBy": "built_by", "base": "base"}
 _MATERIAL_ROLES = {"dataset": "trained_on", "code": "built_by", "base": "base"}
+_REGISTRARS = {"registrar", "data-owner"}
 
 
 def collect(workspace: Workspace, version: Version, stage: str, baseline: Version | None) -> View:
@@ -21,12 +30,13 @@ def collect(workspace: Workspace, version: Version, stage: str, baseline: Versio
 
     Raises:
         LedgerDamaged: the log does not hash to its root, or is not the one seen before.
+        EvidenceError: no trusted registrar registered the candidate.
     """
     sound = SoundLedger.of(workspace)
     reader = Reader(sound, sound.trust)
     head = Head(reader.trust.log.origin, sound.size, sound.root.hex())
-    subject = standing_of(workspace, version)
-    base = standing_of(workspace, baseline) if baseline else None
+    subject = standing_of(reader, version)
+    base = standing_of(reader, baseline) if baseline else None
     digests = [subject.digest, *_related_digests(subject)]
     if base is not None:
         digests += [base.digest, *_related_digests(base)]
@@ -34,28 +44,37 @@ def collect(workspace: Workspace, version: Version, stage: str, baseline: Versio
     return View(stage, subject, base, head, tuple(found[i] for i in sorted(found)), workspace.blobs.get)
 
 
-def standing_of(workspace: Workspace, version: Version) -> Standing:
-    """An asset as the registry knows it, with what it was made from and tested on."""
-    related: dict[str, tuple[Digest, ...]] = {}
-    for field, role in _RELATED.items():
-        said = version.declared.get(field, [])
-        related[role] = tuple(_digest_in(item) for item in ([said] if isinstance(said, str) else said))
-    for role, parent in workspace.registry.parents(version.digest):
-        name = _MATERIAL_ROLES.get(role, role)
-        related[name] = tuple(dict.fromkeys((*related.get(name, ()), parent)))
+def standing_of(reader: Reader, version: Version) -> Standing:
+    """An asset as its signed statements describe it.
+
+    Raises:
+        EvidenceError: no trusted registrar registered it under this name.
+    """
+    evidence = reader.about(version.digest)
+    registered = [e for e in _by_registrars(evidence, Predicate.REGISTRATION) if e.predicate["name"] == version.name]
+    if not registered:
+        raise EvidenceError(f"{version} is not registered by anybody who may", "no registration by a trusted registrar counts",
+                            "register it with a key that has the role `registrar`", reason="unregistered")  # fmt: skip
+    said = registered[-1].predicate
+    labels = dict(said.get("labels", {}))
+    for item in _by_registrars(evidence, Predicate.LABEL):
+        labels |= item.predicate["labels"] if item.predicate["name"] == version.name else {}
+    active, _ = quarantines(reader)
     return Standing(
         name=version.name,
         version=version.n,
         digest=version.digest,
         kind=version.kind,
         state=str(version.state),
-        labels=version.labels,
-        declared=version.declared,
-        origin="external" if version.origin.get("external") else "internal",
+        labels=labels,
+        declared=said.get("declared", {}),
+        origin="external" if said.get("origin", {}).get("external") else "internal",
         is_quarantined=version.state is State.QUARANTINED
-        or bool(workspace.registry.denials(version.digest, version.name)),
-        tainted_by=workspace.registry.tainted_by(version.digest),
-        related={role: digests for role, digests in related.items() if digests},
+        or bool({("digest", version.digest), ("name", version.name)} & set(active)),
+        tainted_by=tuple(sorted(d for d in reader.ancestors(version.digest) if ("digest", d) in active))
+        if active
+        else (),
+        related=_related(said.get("declared", {}), evidence),
     )
 
 
@@ -65,9 +84,24 @@ def exported(view: View) -> Json:
     return {name: as_json(getattr(view, name)) for name in names}
 
 
+def _by_registrars(evidence: tuple[Evidence, ...], of_type: Predicate) -> list[Evidence]:
+    return [e for e in evidence if e.type == of_type and _REGISTRARS & set(e.roles)]
+
+
+def _related(declared: Json, evidence: tuple[Evidence, ...]) -> dict[str, tuple[Digest, ...]]:
+    """What the asset declares to be made from and tested on, and what trusted provenance says it was made from."""
+    related: dict[str, list[Digest]] = {}
+    for field, role in _RELATED.items():
+        said = declared.get(field, [])
+        related[role] = [str(item).rpartition("sha256:")[2] for item in ([said] if isinstance(said, str) else said)]
+    for item in evidence:
+        if item.type == Predicate.PROVENANCE and item.roles:
+            for material in item.predicate["buildDefinition"]["resolvedDependencies"]:
+                role = material.get("annotations", {}).get("role", "material")
+                if isinstance(digest := material.get("digest", {}).get("sha256"), str):
+                    related.setdefault(_MATERIAL_ROLES.get(role, role), []).append(digest)
+    return {role: tuple(dict.fromkeys(digests)) for role, digests in related.items() if digests}
+
+
 def _related_digests(standing: Standing) -> list[Digest]:
     return [digest for digests in standing.related.values() for digest in digests]
-
-
-def _digest_in(reference: Json) -> Digest:
-    return str(reference).rpartition("sha256:")[2]

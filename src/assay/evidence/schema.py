@@ -76,10 +76,12 @@ def _one_of(choices: list[Json]) -> Validator:
 
 
 def _text(schema: Mapping[str, Json]) -> Validator:
-    pattern, longest = re.compile(schema.get("pattern", "")), schema.get("maxLength", 1 << 30)
+    # NOTE: Python's `$` also matches before a last newline, JSON Schema's only at the end.
+    pattern = re.compile(re.sub(r"\$$", r"\\Z", schema.get("pattern", "")))
+    longest = schema.get("maxLength", 1 << 30)
 
     def validate(value: Json, at: str) -> str:
-        if isinstance(value, str) and (len(value) > longest or not pattern.search(value) or value.endswith("\n")):
+        if isinstance(value, str) and (len(value) > longest or not pattern.search(value)):
             return f"{at or 'value'} has another form or is too long"
         return ""
 

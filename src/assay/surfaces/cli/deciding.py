@@ -11,15 +11,15 @@ from assay.app.gate import Gated, gate
 from assay.app.history import at_head
 from assay.app.promote import Promoted, promote, rollback
 from assay.app.view import collect, exported
-from assay.app.workspace import Workspace
 from assay.core.assets import check_name
 from assay.core.digests import shown
 from assay.core.errors import UsageError
+from assay.core.times import instant
 from assay.evidence.blobs import write_whole
 from assay.policy.grammar import Policy
 from assay.registry.queries import Version
-from assay.surfaces.cli.output import write_reports
-from assay.surfaces.cli.session import Session, receipt_json, receipt_text, resolve
+from assay.surfaces.cli.output import print_report, write_report_files
+from assay.surfaces.cli.session import Session, receipt_json, receipt_text, resolve, typed
 from assay.surfaces.reports import FORMATS, DecisionContext, DecisionReport
 
 ABOUT = {
@@ -41,7 +41,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", metavar="FILE", type=Path, help="this policy instead of those of assay.yaml")
     if command == "gate":
         parser.add_argument("--at", type=int, metavar="SIZE", help="decide as of this ledger size; logs nothing")
-        parser.add_argument("--now", metavar="TIME", help="decide as of this time (RFC 3339, UTC); logs nothing")
+        parser.add_argument("--now", metavar="TIME", type=typed(_time), help="decide as of this time (RFC 3339, UTC); logs nothing")
         parser.add_argument(
             "--export-input", metavar="FILE", type=Path, help="write what the policies see, for other engines"
         )
@@ -70,7 +70,8 @@ def _gate(session: Session, policies: Sequence[Policy]) -> int:
         gated = gate(
             workspace, version, options.stage, policies, baseline=baseline, is_dry=options.dry_run or is_recomputed
         )
-    return _show(session, policies, gated, version, "")
+    code = 0 if gated.decision.mode == "warn" else gated.decision.answer.exit_code
+    return _show(session, _report(policies, gated, version, code))
 
 
 def _promote(session: Session, policies: Sequence[Policy]) -> int:
@@ -80,10 +81,9 @@ def _promote(session: Session, policies: Sequence[Policy]) -> int:
         baseline = resolve(workspace, session.project, options.baseline) if options.baseline else None
         if options.dry_run:
             gated = gate(workspace, version, options.stage, policies, baseline=baseline, is_dry=True)
-            return _show(session, policies, gated, version, "nothing was moved: --dry-run")
-        return _moved(
-            session, policies, workspace, promote(workspace, version, options.stage, policies, baseline=baseline)
-        )
+            report = _report(policies, gated, version, gated.decision.answer.exit_code)
+            return _show(session, report, "nothing was moved: --dry-run")
+        return _moved(session, policies, promote(workspace, version, options.stage, policies, baseline=baseline))
 
 
 def _rollback(session: Session, policies: Sequence[Policy]) -> int:
@@ -93,39 +93,49 @@ def _rollback(session: Session, policies: Sequence[Policy]) -> int:
             "rollback has no dry run", fix=f"use `assay gate {options.name}@N --to {options.stage} --dry-run`"
         )
     with session.open() as workspace:
-        return _moved(
-            session, policies, workspace, rollback(workspace, check_name(options.name), options.stage, policies)
-        )
+        return _moved(session, policies, rollback(workspace, check_name(options.name), options.stage, policies))
 
 
-def _moved(session: Session, policies: Sequence[Policy], workspace: Workspace, done: Promoted) -> int:
-    stage, version = session.options.stage, done.version
+def _moved(session: Session, policies: Sequence[Policy], done: Promoted) -> int:
+    """Shows a promotion. A policy that only warns moves nothing unless it allows, so its mode does not soften the code."""
+    stage, version, decision = session.options.stage, done.version, done.gated.decision
+    report = _report(policies, done.gated, version, decision.answer.exit_code)
     if session.is_json:
-        decision = done.gated.decision
         session.show("promotion", {"decision": str(decision.answer), "alias": stage if done.is_moved else None,
                                    "asset": str(version), "digest": shown(version.digest), "statement": receipt_json(done.receipt),
                                    "decision_statement": receipt_json(done.gated.receipt)}, "")  # fmt: skip
-        return decision.answer.exit_code
+        write_report_files(session, report)
+        return report.context.exit_code
     said = (
         f"{version.name}@{stage} is {version} now; {receipt_text(done.receipt)}"
         if done.is_moved
         else f"{stage} was not moved"
     )
-    return _show(session, policies, done.gated, version, said)
+    return _show(session, report, said)
 
 
-def _show(session: Session, policies: Sequence[Policy], gated: Gated, version: Version, said: str) -> int:
+def _report(policies: Sequence[Policy], gated: Gated, version: Version, exit_code: int) -> DecisionReport:
     decision = gated.decision
     context = DecisionContext(
         asset=str(version),
         policy_source=next((policy.source for policy in policies if policy.name in decision.policy_name), None),
         rule_lines={rule.id: rule.line for policy in policies for rule in policy.rules},
         statement=gated.receipt.digest if gated.receipt else None,
-        exit_code=decision.answer.exit_code if decision.mode != "warn" else 0,
+        exit_code=exit_code,
         baseline_name=str(gated.baseline) if gated.baseline else "",
         editions={name: edition for policy in policies for name, edition in policy.frameworks.items()},
     )
-    write_reports(session, DecisionReport(decision, context))
+    return DecisionReport(decision, context)
+
+
+def _show(session: Session, report: DecisionReport, said: str = "") -> int:
+    print_report(session, report)
     if said and session.options.format == "human":
         print(said)
-    return context.exit_code
+    write_report_files(session, report)
+    return report.context.exit_code
+
+
+def _time(text: str) -> str:
+    instant(text)
+    return text

@@ -8,18 +8,24 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
-from assay.app.project import Project, find_project
+from assay.app.project import Project, ProjectAsset, find_project
 from assay.app.workspace import Passphrase, Workspace, find_folder, no_passphrase, passphrase_from_fd
 from assay.core.assets import Reference
 from assay.core.canonical import Json
 from assay.core.digests import Digest, short
-from assay.core.errors import UsageError
+from assay.core.errors import MalformedInput, UsageError
+from assay.evidence.files import manifest_of
 from assay.evidence.ledger import Receipt
 from assay.registry.queries import Version
+from assay.surfaces.cli.visible import visible
+
+T = TypeVar("T")
+PLAIN = ("human", "json")
 
 
 @dataclass
@@ -27,11 +33,20 @@ class Session:
     """One run of a command. `options` are its parsed arguments."""
 
     options: argparse.Namespace
-    formats: Sequence[str] = ("human", "json")
+    formats: Sequence[str] = PLAIN
+    reports: list[tuple[str, Path]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        known = ", ".join(self.formats)
         if self.options.format not in self.formats:
-            raise UsageError(f"this command has no format {self.options.format!r}", f"it has {', '.join(self.formats)}")
+            raise UsageError(f"this command has no format {self.options.format!r}", fix=f"use one of {known}")
+        for text in self.options.report:
+            name, found, path = text.partition("=")
+            if not found or name not in self.formats or not path or len(self.formats) == 2:
+                why = "this command writes no reports" if len(self.formats) == 2 else f"formats are {known}"
+                fix = "redirect stdout, or leave --report out" if len(self.formats) == 2 else "--report sarif=assay.sarif"
+                raise UsageError(f"--report {text!r} cannot be written", why, fix)
+            self.reports.append((name, Path(path)))
 
     @property
     def is_json(self) -> bool:
@@ -71,34 +86,70 @@ class Session:
     def show(self, schema: str, value: Mapping[str, Json], text: Callable[[], str] | str) -> None:
         """Prints the result: JSON with its schema, or text for people."""
         if self.is_json:
-            print(json.dumps({"schema": f"assay/{schema}/v1", **value}, ensure_ascii=False))
+            print(json.dumps({"schema": f"assay/{schema}/v1", **value}))
         else:
-            print(text if isinstance(text, str) else text())
+            print(visible(text if isinstance(text, str) else text()))
 
     def note(self, text: str) -> None:
         """A line for people on stderr."""
         if not self.options.quiet:
-            print(text, file=sys.stderr)
+            print(visible(text), file=sys.stderr)
+
+
+def typed(read: Callable[[str], T]) -> Callable[[str], T]:
+    """A type for `add_argument`: an argument that `read` cannot make sense of is wrong use, never a denial."""
+
+    def convert(text: str) -> T:
+        try:
+            return read(text)
+        except MalformedInput as error:
+            raise UsageError(error.what, error.why, error.fix) from error
+
+    return convert
 
 
 def resolve(workspace: Workspace, project: Project, text: str) -> Version:
     """The version that an argument names; a bare name of the project file means the bytes that it points to now.
 
     Raises:
-        UsageError: nothing of that name is registered.
+        UsageError: nothing of that name is registered, or not these bytes.
     """
-    return (
-        workspace.registry.resolve(Reference.parse(text))
-        if "@" in text or text not in project.assets
-        else _newest(workspace, text)
-    )
+    if "@" in text or text not in project.assets:
+        return workspace.registry.resolve(Reference.parse(text))
+    return _pointed_to(workspace, project.asset(text))
 
 
-def _newest(workspace: Workspace, name: str) -> Version:
-    found = workspace.registry.find(Reference(name))
+def _pointed_to(workspace: Workspace, asset: ProjectAsset) -> Version:
+    """Hashed now, without the cache: what is gated under a bare name is what lies there, not what once did."""
+    about = asset.about
+    newest = workspace.registry.find(Reference(about.name))
+    if newest is None:
+        raise UsageError(f"{about.name} is not registered yet", fix=f"run `assay register {about.name}`")
+    manifest = manifest_of(asset.path, about.kind, ignored=about.ignored, symlinks=about.symlinks)
+    found = workspace.registry.find(Reference(about.name, digest=manifest.digest))
     if found is None:
-        raise UsageError(f"{name} is not registered yet", fix=f"run `assay register {name}`")
+        raise UsageError(f"the bytes of {about.name} at {asset.path} are not registered", f"the newest version is {newest}",
+                         f"run `assay register {about.name}`, or say {newest}")  # fmt: skip
     return found
+
+
+def statement_named(workspace: Workspace, text: str) -> Digest:
+    """The digest of a logged statement from the digest itself or its first six or more characters.
+
+    Raises:
+        UsageError: none of the ledger's statements begins so, or several do.
+    """
+    wanted = text.removeprefix("sha256:")
+    if not 6 <= len(wanted) <= 64 or not all(c in "0123456789abcdef" for c in wanted):
+        raise UsageError(f"{text[:80]!r} is no statement digest", "expected 6 to 64 lower-case hex characters",
+                         "see `assay log ASSET` for digests")  # fmt: skip
+    query = "SELECT DISTINCT lower(hex(statement)) FROM entry WHERE lower(hex(statement)) LIKE ? LIMIT 2"
+    with workspace.store.reading() as db:
+        rows = db.execute(query, (wanted + "%",)).fetchall()
+    if len(rows) != 1:
+        count = "several statements begin" if rows else "no statement of the ledger begins"
+        raise UsageError(f"{count} with {wanted}", fix="see `assay log ASSET` for digests")
+    return str(rows[0][0])
 
 
 def receipt_json(receipt: Receipt | None) -> Json:
@@ -113,7 +164,7 @@ def receipt_text(receipt: Receipt | None) -> str:
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
     """Aligned columns; control characters are made visible so that no name can move the cursor."""
-    clean = [[_inert(cell) for cell in row] for row in (head, *rows)]
+    clean = [[visible(cell).replace("\n", "\\x0a") for cell in row] for row in (head, *rows)]
     widths = [max(len(row[i]) for row in clean) for i in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean
@@ -123,7 +174,3 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
 def digest_text(digest: Digest | None) -> str:
     """Twelve characters and an ellipsis, or a dash."""
     return f"{short(digest)}…" if digest else "-"
-
-
-def _inert(text: str) -> str:
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
