@@ -6,15 +6,17 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from assay.app.examine import Examination, Plan, examine
-from assay.app.runner.discovery import discover
+from assay.app.runner.discovery import discover, select
 from assay.app.runner.jobs import Event, Finished, Limits, Progressed, Started
+from assay.app.workspace import Workspace
 from assay.core.canonical import Json
 from assay.core.decisions import as_json
 from assay.core.errors import UsageError
-from assay.core.outcomes import Verdict
+from assay.core.outcomes import Skipped, Verdict
+from assay.registry.queries import Version
 from assay.surfaces.cli.output import write_reports
 from assay.surfaces.cli.progress import bars
-from assay.surfaces.cli.session import Session, resolve, table
+from assay.surfaces.cli.session import Session, count, resolve, table
 from assay.surfaces.reports import FORMATS, CheckRun, Found, ScanReport
 
 ABOUT = {
@@ -41,9 +43,9 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
             help="test data to use instead of those declared",
         )
         parser.add_argument("--engine", default="local", choices=("local",), help="where checks run")
-        parser.add_argument("--workers", type=int, help="checks at once; default the number of cores")
-        parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="seconds for one check")
-        parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="memory for one check")
+        parser.add_argument("--workers", type=count, help="checks at once; default the number of cores")
+        parser.add_argument("--timeout", type=count, default=600, metavar="S", help="seconds for one check")
+        parser.add_argument("--memory", type=count, default=2048, metavar="MIB", help="memory for one check")
 
 
 def run(command: str, options: argparse.Namespace) -> int:
@@ -53,24 +55,40 @@ def run(command: str, options: argparse.Namespace) -> int:
 
 def _check(session: Session) -> int:
     options = session.options
-    limits = Limits(wall_s=options.timeout, cpu_s=max(1, int(options.timeout)), memory_bytes=options.memory << 20)
+    limits = Limits(wall_s=options.timeout, cpu_s=options.timeout, memory_bytes=options.memory << 20)
     done: list[Examination] = []
     with session.open() as workspace, bars(session) as update:
         tested_on = [resolve(workspace, session.project, name) for name in options.tested_on]
         plan = Plan(options.only, options.seed, limits, options.workers, tested_on)
-        names = options.assets or [name for name in session.project.assets if workspace.registry.versions(name)]
-        if not names:
-            raise UsageError(
-                "nothing to check",
-                "no asset is named and none of assay.yaml is registered",
-                "run `assay register` first",
-            )
-        for name in names:
-            version = resolve(workspace, session.project, name)
-            done += examine(workspace, version, session.project, plan, on_event=lambda event: draw(event, update))
-    report = _report(done)
+        for version in _wanted(session, workspace, plan):
+            if options.dry_run:
+                done += _unrun(session, version, plan)
+            else:
+                done += examine(workspace, version, session.project, plan, on_event=lambda event: draw(event, update))
+    report = _report(done, 0 if options.dry_run else _exit_code(done))
     write_reports(session, report)
     return max(report.exit_code, _unusable(session), key=(0, 3, 1).index)
+
+
+def _wanted(session: Session, workspace: Workspace, plan: Plan) -> list[Version]:
+    """The assets that are named, or all of assay.yaml that are registered and of a kind that some check looks at."""
+    if session.options.assets:
+        return [resolve(workspace, session.project, name) for name in session.options.assets]
+    registered = [name for name in session.project.assets if workspace.registry.versions(name)]
+    found = [resolve(workspace, session.project, name) for name in registered]
+    wanted = [version for version in found if select(discover(), version.kind, plan.only or session.project.checks)]
+    if not wanted:
+        why = "no check looks at what is registered" if registered else "none of assay.yaml is registered"
+        raise UsageError(
+            "nothing to check", f"no asset is named, and {why}", "run `assay register`, see `assay checks`"
+        )
+    return wanted
+
+
+def _unrun(session: Session, version: Version, plan: Plan) -> list[Examination]:
+    chosen = select(discover(), version.kind, plan.only or session.project.checks)
+    skipped = (Skipped(str(version), "not run: --dry-run"),)
+    return [Examination(check, version, "skipped", skipped=skipped) for check in chosen]
 
 
 def draw(event: Event, show: Callable[[str, float, float], None]) -> None:
@@ -83,7 +101,7 @@ def draw(event: Event, show: Callable[[str, float, float], None]) -> None:
         show(event.result.check_id, 1, 1)
 
 
-def _report(done: Sequence[Examination]) -> ScanReport:
+def _report(done: Sequence[Examination], exit_code: int) -> ScanReport:
     files = tuple(verdict for e in done for verdict in e.verdicts)
     findings = tuple(
         Found(f.location.split("@")[0].split(":")[0], e.check.id, f, str(e.version)) for e in done for f in e.findings
@@ -94,7 +112,7 @@ def _report(done: Sequence[Examination]) -> ScanReport:
         for e in done
     )  # fmt: skip
     skipped = tuple(s for e in done if e.state != "skipped" for s in e.skipped)
-    return ScanReport(files, findings, skipped, runs, _exit_code(done))
+    return ScanReport(files, findings, skipped, runs, exit_code)
 
 
 def _exit_code(done: Sequence[Examination]) -> int:

@@ -41,7 +41,9 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", metavar="FILE", type=Path, help="this policy instead of those of assay.yaml")
     if command == "gate":
         parser.add_argument("--at", type=int, metavar="SIZE", help="decide as of this ledger size; logs nothing")
-        parser.add_argument("--now", metavar="TIME", type=typed(_time), help="decide as of this time (RFC 3339, UTC); logs nothing")
+        parser.add_argument(
+            "--now", metavar="TIME", type=typed(_time), help="decide as of this time (RFC 3339, UTC); logs nothing"
+        )
         parser.add_argument(
             "--export-input", metavar="FILE", type=Path, help="write what the policies see, for other engines"
         )

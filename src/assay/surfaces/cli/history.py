@@ -9,13 +9,12 @@ from assay.app.reader import Reader
 from assay.app.sound import SoundLedger
 from assay.app.workspace import Workspace
 from assay.core.canonical import Json
-from assay.core.digests import read_digest, shown
-from assay.core.errors import UsageError
+from assay.core.digests import shown
 from assay.evidence.envelope import read_bundle
 from assay.evidence.predicates import Predicate, short_type
 from assay.evidence.trust import TRUST_PAYLOAD
 from assay.policy.view import Evidence
-from assay.surfaces.cli.session import Session, resolve, table
+from assay.surfaces.cli.session import Session, resolve, statement_named, table
 
 ABOUT = {
     "log": "Lists the evidence about an asset, newest first; without an asset, every version and where it stands.",
@@ -103,22 +102,8 @@ def _summary(e: Evidence) -> str:
 
 
 def _show(session: Session, workspace: Workspace) -> int:
-    wanted = session.options.digest.removeprefix("sha256:")
-    if len(wanted) < 64:
-        if len(wanted) < 6 or not all(c in "0123456789abcdef" for c in wanted):
-            raise UsageError(f"{wanted[:80]!r} is no statement digest", "at least six hex characters are needed")
-        with workspace.store.reading() as db:
-            rows = db.execute(
-                "SELECT DISTINCT lower(hex(statement)) FROM entry WHERE lower(hex(statement)) LIKE ?", (wanted + "%",)
-            ).fetchall()
-        if len(rows) != 1:
-            raise UsageError(
-                f"{len(rows)} statements begin with {wanted}", fix="give more characters, see `assay log ASSET`"
-            )
-        wanted = rows[0][0]
-    entries = workspace.ledger.find(read_digest(wanted))
-    if not entries:
-        raise UsageError(f"the ledger has no statement {wanted[:16]}…", fix="see `assay log ASSET`")
+    wanted = statement_named(workspace, session.options.digest)
+    entries = workspace.ledger.find(wanted)
     trust = workspace.trust()
     bundle = workspace.ledger.bundle(entries[0])
     payload: Json = json.loads(bundle if entries[0].type == TRUST_PAYLOAD else read_bundle(bundle).payload)

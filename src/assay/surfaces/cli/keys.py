@@ -13,9 +13,9 @@ from assay.app.workspace import Workspace, save_key
 from assay.core.canonical import Json
 from assay.core.digests import shown
 from assay.core.errors import UsageError
-from assay.evidence.keys import PrivateKey, PublicKey
+from assay.evidence.keys import PrivateKey, PublicKey, check_key_name
 from assay.evidence.trust import ROLES, sign_trust
-from assay.surfaces.cli.session import Session, receipt_text, table
+from assay.surfaces.cli.session import Session, count, receipt_text, table
 
 ABOUT = {
     "key": "Makes keys; shows who may say what; adds a key to roles by signing the next version of the trust policy."
@@ -41,7 +41,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         default=[],
         help="trust, revoke: root keys; default every one here",
     )
-    parser.add_argument("--days", type=int, default=365, help="trust, revoke: the new version's life")
+    parser.add_argument("--days", type=count, default=365, help="trust, revoke: the new version's life")
     parser.add_argument("--compromised", action="store_true", help="revoke: what the key ever said counts no more")
 
 
@@ -53,7 +53,11 @@ def run(command: str, options: argparse.Namespace) -> int:
 
 
 def _new(session: Session) -> int:
-    name = _named(session)
+    name = check_key_name(_named(session))
+    session.open().close()  # a key belongs to a workspace; where there is none, this says so
+    if session.options.dry_run:
+        session.show("key", {"name": name, "key_id": None, "public": None}, f"would make key {name}")
+        return 0
     key = PrivateKey.generate()
     save_key(session.folder, name, key, None if session.options.no_passphrase else _passphrase(name))
     public = f"{key.public.keytype}:{key.public.public}"

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from assay.app.audit import AuditReport, audit
 from assay.app.workspace import Workspace
-from assay.core.digests import read_digest
 from assay.core.errors import EvidenceError, UsageError
 from assay.evidence.tiles import export_tiles
 from assay.surfaces.cli.progress import bars
-from assay.surfaces.cli.session import Session
+from assay.surfaces.cli.session import Session, statement_named
 
 ABOUT = {
     "ledger": "The log itself: rebuild and verify everything, sign a checkpoint, export static tiles, prove an entry."
@@ -50,6 +49,9 @@ def _verify(session: Session, workspace: Workspace) -> int:
 
 
 def _checkpoint(session: Session, workspace: Workspace) -> int:
+    if session.options.dry_run:
+        session.show("checkpoint", {"checkpoint": None}, f"would sign the head of {workspace.ledger.size()} entries")
+        return 0
     note = workspace.sign_checkpoint()
     if note is None:
         raise EvidenceError("no ledger key is on this machine", "only the ledger's keeper can sign a checkpoint")
@@ -60,11 +62,15 @@ def _checkpoint(session: Session, workspace: Workspace) -> int:
 def _export(session: Session, workspace: Workspace) -> int:
     if not session.options.argument:
         raise UsageError("export to where?", fix="assay ledger export DIR")
+    folder = Path(session.options.argument)
+    if session.options.dry_run:
+        size = workspace.ledger.size()
+        session.show("export", {"directory": str(folder), "size": size}, f"would write {size} entries below {folder}")
+        return 0
     note = workspace.sign_checkpoint() or workspace.ledger.newest_checkpoint()
     if note is None:
         raise EvidenceError("there is no checkpoint to export", "no ledger key is on this machine")
     size = int(note.split(b"\n")[1])
-    folder = Path(session.options.argument)
     folder.mkdir(parents=True, exist_ok=True)
     export_tiles(folder, size, (leaf.data for leaf in workspace.ledger.leaves(0, size)), note)
     session.show(
@@ -78,9 +84,7 @@ def _export(session: Session, workspace: Workspace) -> int:
 def _prove(session: Session, workspace: Workspace) -> int:
     if not session.options.argument:
         raise UsageError("prove which statement?", fix="assay ledger prove DIGEST")
-    entries = workspace.ledger.find(read_digest(session.options.argument))
-    if not entries:
-        raise UsageError("the ledger has no such statement", fix="see `assay log ASSET`")
+    entries = workspace.ledger.find(statement_named(workspace, session.options.argument))
     head = workspace.ledger.head()
     proof = [base64.b64encode(step).decode() for step in workspace.ledger.inclusion(entries[0].index, head.size)]
     value = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import secrets
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from assay.app.incidents import newest_incidents
@@ -11,15 +13,16 @@ from assay.app.lifecycle import approve, lift, move, open_incident, quarantine, 
 from assay.app.policies import applicable
 from assay.app.workspace import Workspace
 from assay.core.canonical import Json
-from assay.core.digests import Digest
-from assay.core.errors import UsageError
+from assay.core.errors import EvidenceError, UsageError
 from assay.core.outcomes import Severity
 from assay.core.times import duration
 from assay.evidence.keys import Signer
 from assay.evidence.ledger import Receipt
+from assay.evidence.predicates import Predicate, short_type
+from assay.policy.grammar import Policy
 from assay.registry.lifecycle import State
 from assay.registry.queries import Version
-from assay.surfaces.cli.session import Session, receipt_json, receipt_text, resolve, table
+from assay.surfaces.cli.session import Session, count, receipt_json, receipt_text, resolve, table, typed
 
 ABOUT = {
     "quarantine": "Denies an asset everywhere, from the moment this returns.",
@@ -36,7 +39,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "waive":
         parser.add_argument("rule", metavar="RULE")
         parser.add_argument("--asset", required=True)
-        parser.add_argument("--until", required=True, metavar="DURATION", help="such as 14d")
+        parser.add_argument("--until", required=True, metavar="DURATION", type=typed(duration), help="such as 14d")
         parser.add_argument("--ticket", required=True)
         parser.add_argument("--control", required=True, help="what protects meanwhile")
         parser.add_argument("--requested-by", required=True, metavar="PERSON")
@@ -49,7 +52,8 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     if command in ("quarantine", "lift"):
         parser.add_argument("--whole-name", action="store_true", help="every version of the name")
     if command in ("quarantine", "incident"):
-        parser.add_argument("--severity", choices=[str(s) for s in Severity], default="high")
+        default = "high" if command == "quarantine" else None  # an incident keeps the one that it has
+        parser.add_argument("--severity", choices=[str(s) for s in Severity], default=default)
     if command == "quarantine":
         parser.add_argument("--incident", default="", help="the incident that this answers")
     if command in ("approve", "waive"):
@@ -58,7 +62,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "approve":
         parser.add_argument("--role", default="approver", help="the role in which you approve")
         parser.add_argument("--reject", action="store_true")
-        parser.add_argument("--days", type=int, default=14)
+        parser.add_argument("--days", type=count, default=14)
     if command in ("approve", "waive", "lift"):
         parser.add_argument(
             "--key", required=True, metavar="NAME", help="the key of this machine that signs as approver"
@@ -108,13 +112,13 @@ def _retire(session: Session, workspace: Workspace, version: Version) -> tuple[R
 def _approve(session: Session, workspace: Workspace, version: Version) -> tuple[Receipt, ...]:
     o = session.options
     result = "reject" if o.reject else "approve"
-    signer: Signer = workspace.key(o.key)
+    signer = _signer(workspace, o.key, Predicate.APPROVAL, o.role)
     return tuple(
         approve(
             workspace,
             version,
             stage=o.stage,
-            policy=policy,
+            policy=policy.digest,
             role=o.role,
             reason=o.reason,
             signer=signer,
@@ -127,11 +131,38 @@ def _approve(session: Session, workspace: Workspace, version: Version) -> tuple[
 
 def _waive(session: Session, workspace: Workspace, version: Version) -> tuple[Receipt, ...]:
     o = session.options
+    signer = _signer(workspace, o.key, Predicate.WAIVER)
     return tuple(
-        waive(workspace, version, rule=o.rule, stage=o.stage, policy=policy, until=duration(o.until), reason=o.reason,
-              ticket=o.ticket, control=o.control, requested_by=o.requested_by, signer=workspace.key(o.key))
-        for policy in _policies(session, workspace, version)
+        waive(workspace, version, rule=o.rule, stage=o.stage, policy=policy.digest, until=o.until, reason=o.reason,
+              ticket=o.ticket, control=o.control, requested_by=o.requested_by, signer=signer)
+        for policy in _with_rule(_policies(session, workspace, version), o.rule)
     )  # fmt: skip
+
+
+def _with_rule(policies: Sequence[Policy], rule: str) -> list[Policy]:
+    """The policies that have the rule; a typing error must not read as a waiver."""
+    ids = {
+        policy: [r.id for r in policy.rules] + [f"evidence.{alias}" for alias in policy.evidence] for policy in policies
+    }
+    found = [policy for policy in policies if rule in ids[policy]]
+    if not found:
+        near = get_close_matches(rule, [known for each in ids.values() for known in each], 1)
+        raise UsageError(
+            f"no policy has a rule {rule[:80]!r}",
+            fix=f"did you mean {near[0]}?" if near else "see `assay policy explain`",
+        )
+    return found
+
+
+def _signer(workspace: Workspace, name: str, predicate: Predicate, role: str = "") -> Signer:
+    """A key whose word counts: without the role the statement would be logged and count nothing."""
+    key = workspace.key(name)
+    named = [r for each, r in workspace.trust().roles.items() if role in ("", each) and predicate in r.predicates]
+    if not any(key.public.key_id in r.members for r in named):
+        raise EvidenceError(f"key {name} may not say this", f"it is in no role that may say {short_type(predicate)}"
+                            + (f" as {role}" if role else ""), f"assay key trust {name} --owner PERSON --role {role or 'approver'}",
+                            reason="no-role")  # fmt: skip
+    return key
 
 
 def _incident(session: Session, workspace: Workspace, version: Version) -> tuple[Receipt, ...]:
@@ -140,8 +171,12 @@ def _incident(session: Session, workspace: Workspace, version: Version) -> tuple
         raise UsageError("which incident?", fix="add --id INC-…, see `assay incident list`")
     name = o.id or f"INC-{secrets.token_hex(4)}"
     state = {"open": "open", "contain": "contained", "close": "closed"}[o.action]
+    known: dict[str, Json] = next((found for found in newest_incidents(workspace) if found["id"] == name), {})
+    if o.action != "open" and not known:
+        raise UsageError(f"there is no incident {name[:80]!r}", fix="see `assay incident list`")
     session.note(f"incident {name}")
-    return (open_incident(workspace, version, name, o.reason or o.action, Severity(o.severity), state=state),)
+    summary, severity = o.reason or known.get("summary", o.action), o.severity or known.get("severity", "high")
+    return (open_incident(workspace, version, name, summary, Severity(severity), state=state),)
 
 
 _ACTIONS = {
@@ -154,15 +189,15 @@ _ACTIONS = {
 }
 
 
-def _policies(session: Session, workspace: Workspace, version: Version) -> list[Digest]:
-    """The digests of the policies that a person's word is about: each that applies to the asset and stage."""
+def _policies(session: Session, workspace: Workspace, version: Version) -> tuple[Policy, ...]:
+    """The policies that a person's word is about: each that applies to the asset and stage."""
     found = applicable(workspace, version, session.options.stage, session.project.read_policies(session.options.policy))
     if not found:
         raise UsageError(
             f"no policy speaks about {version} at {session.options.stage}",
             fix="check `applies_to`, or pass --policy FILE",
         )
-    return [policy.digest for policy in found]
+    return found
 
 
 def _list_incidents(session: Session) -> int:

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from assay import __version__
-from assay.core.errors import AssayError
+from assay.core.errors import AssayError, StorageError
+from assay.surfaces.cli.visible import visible
 
 _HERE: Final = "assay.surfaces.cli"
 COMMANDS: Final = {
@@ -58,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 4
+    except OSError as error:
+        _say(
+            f"assay: {StorageError('a file or folder cannot be used', str(error), 'check the path, its permissions and the disk')}"
+        )
+        return _softened(StorageError.exit_code, given)
     except Exception as error:
         _say(f"assay: internal error: {type(error).__name__}: {error}  [A-INTERNAL]")
         _say("  fix   this is a bug in Assay; run again with ASSAY_DEBUG=1 for the place, and report it")
@@ -161,14 +167,15 @@ def _fail(text: str) -> NoReturn:
 
 
 def _softened(code: int, given: Sequence[str]) -> int:
-    if "--exit-zero" in given and code in (1, 3):
+    ours = given[: given.index("--")] if "--" in given else given  # the rest belongs to the command that is trained
+    if "--exit-zero" in ours and code in (1, 3):
         _say(f"assay: exit code {code} turned into 0 by --exit-zero")
         return 0
     return code
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(visible(text), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+
 from assay.core.errors import StorageError
 from assay.surfaces.cli.session import Session
 from assay.surfaces.reports import FORMATS, human, write_report

@@ -10,13 +10,12 @@ from assay.app.offline import open_offline, pack, verify_offline
 from assay.app.policies import digests_that_count
 from assay.app.verify import DECISION_MAX_AGE, Demand, Verification, verify_digest, verify_path
 from assay.app.workspace import Workspace
-from assay.core.assets import Reference
 from assay.core.digests import read_digest, shown
-from assay.core.errors import UsageError
+from assay.core.errors import AssayError, UsageError
 from assay.core.times import duration
 from assay.evidence.blobs import write_whole
 from assay.evidence.files import manifest_of
-from assay.surfaces.cli.session import Session, resolve
+from assay.surfaces.cli.session import Session, resolve, typed
 
 ABOUT = {
     "verify": "Recomputes the digest of a path and says whether exactly these bytes may run: signatures, trust, decision, age, quarantine.",
@@ -36,8 +35,15 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stage", help="where it is to run, such as production")
     parser.add_argument("--as", dest="asset", metavar="ASSET", help="the path must hold exactly this version")
     parser.add_argument("--bundle", type=Path, metavar="FILE", help="verify offline from this file")
-    parser.add_argument("--trust", metavar="DIGEST", help="digest of the first trust policy; needed with --bundle")
-    parser.add_argument("--max-age", metavar="DURATION", help="oldest decision that counts; default 30d")
+    parser.add_argument(
+        "--trust",
+        metavar="DIGEST",
+        type=typed(read_digest),
+        help="digest of the first trust policy; needed with --bundle",
+    )
+    parser.add_argument(
+        "--max-age", metavar="DURATION", type=typed(duration), help="oldest decision that counts; default 30d"
+    )
     parser.add_argument("--policy", type=Path, metavar="FILE", help="the decision must be under this policy")
 
 
@@ -66,7 +72,7 @@ def _online(session: Session) -> Verification:
             return verify_path(workspace, path, _demand(session, workspace), version)
         if "@" not in options.target and not workspace.registry.versions(options.target):
             raise UsageError(f"there is no file and no asset {options.target!r}", fix="give a path, or NAME@VERSION")
-        version = workspace.registry.resolve(Reference.parse(options.target))
+        version = resolve(workspace, session.project, options.target)
         return verify_digest(workspace, version.digest, _demand(session, workspace), str(version))
 
 
@@ -80,12 +86,18 @@ def _offline(session: Session) -> Verification:
         data = options.bundle.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {options.bundle}", str(error)) from error
-    pin, path = read_digest(options.trust), Path(options.target)
-    if not path.exists():
-        return verify_offline(data, pin, _demand(session, None), None)
-    about = open_offline(data, pin)
-    found = manifest_of(path, about.manifest.kind, ignored=about.manifest.ignored, symlinks=about.symlinks)
-    return verify_offline(data, pin, _demand(session, None), found)
+    pin, path, demand = options.trust, Path(options.target), _demand(session, None)
+    try:
+        about = open_offline(data, pin)
+    except AssayError:  # verify_offline says why, as reasons
+        return verify_offline(data, pin, demand, None)
+    if path.exists() or path.is_symlink():
+        found = manifest_of(path, about.manifest.kind, ignored=about.manifest.ignored, symlinks=about.symlinks)
+        return verify_offline(data, pin, demand, found)
+    if options.target not in (about.name, f"{about.name}@{about.version}"):
+        raise UsageError(f"there is no file {options.target!r}", f"and the bundle is about {about.name}@{about.version}",
+                         f"give a path, or {about.name}@{about.version} to ask about the statements only")  # fmt: skip
+    return verify_offline(data, pin, demand, None)
 
 
 def _demand(session: Session, workspace: Workspace | None) -> Demand:
@@ -100,7 +112,7 @@ def _demand(session: Session, workspace: Workspace | None) -> Demand:
         datetime.now(UTC),
         options.stage,
         digests_that_count(workspace, options.stage, policies) if workspace else None,
-        duration(options.max_age) if options.max_age else DECISION_MAX_AGE,
+        DECISION_MAX_AGE if options.max_age is None else options.max_age,
     )
 
 

@@ -26,6 +26,7 @@ from assay.surfaces.cli.visible import visible
 
 T = TypeVar("T")
 PLAIN = ("human", "json")
+MAX_COUNT = 100_000
 
 
 @dataclass
@@ -44,7 +45,9 @@ class Session:
             name, found, path = text.partition("=")
             if not found or name not in self.formats or not path or len(self.formats) == 2:
                 why = "this command writes no reports" if len(self.formats) == 2 else f"formats are {known}"
-                fix = "redirect stdout, or leave --report out" if len(self.formats) == 2 else "--report sarif=assay.sarif"
+                fix = (
+                    "redirect stdout, or leave --report out" if len(self.formats) == 2 else "--report sarif=assay.sarif"
+                )
                 raise UsageError(f"--report {text!r} cannot be written", why, fix)
             self.reports.append((name, Path(path)))
 
@@ -106,6 +109,13 @@ def typed(read: Callable[[str], T]) -> Callable[[str], T]:
             raise UsageError(error.what, error.why, error.fix) from error
 
     return convert
+
+
+def count(text: str) -> int:
+    """A type for `add_argument`: a whole number of days, seconds or processes that makes sense."""
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_COUNT:
+        raise UsageError(f"{text[:40]!r} is no number of this kind", f"expected a whole number from 1 to {MAX_COUNT}")
+    return int(text[:9])
 
 
 def resolve(workspace: Workspace, project: Project, text: str) -> Version:

@@ -51,6 +51,8 @@ def run(command: str, options: argparse.Namespace) -> int:
 def _init(session: Session) -> int:
     found = _found_assets(session)
     project_file = session.project.folder / FILE_NAME
+    if (session.folder / "trust.pin").exists():  # before anybody is asked for a passphrase
+        raise UsageError(f"there is a workspace at {session.folder} already", fix="remove the folder to begin anew")
     if session.options.dry_run:
         session.show("init", {"assets": list(found), "workspace": str(session.folder)}, f"would make {session.folder}")
         return 0

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from assay.core.decisions import RuleOutcome
-from assay.core.outcomes import Severity, Verdict
+from assay.core.outcomes import Measurement, Severity, Verdict
 from assay.surfaces.reports.entries import entries_of, worst_of
 from assay.surfaces.reports.inert import inert
 from assay.surfaces.reports.results import CheckRun, Found, ScanReport
@@ -60,9 +60,18 @@ def _runs(runs: tuple[CheckRun, ...], terminal: Terminal) -> Iterator[str]:
     for run in sorted(runs, key=lambda run: {"skipped": 1, "done": 2}.get(run.state, 0)):
         style = {"failed": YELLOW, "done": GREEN}.get(run.state, CYAN)
         reason = f"  {inert(run.reason)}" if run.reason else ""
-        count = f"  {_many(len(run.measurements), 'measurement')}" if run.measurements else ""
         state = terminal.paint(style, f"{inert(run.state):<12}")
-        yield f"  {state}  {inert(run.check)} on {inert(run.asset)}{count}{reason}"
+        yield f"  {state}  {inert(run.check)} on {inert(run.asset)}{reason}"
+        for measured in run.measurements:
+            yield _measured(measured)
+
+
+def _measured(m: Measurement) -> str:
+    """One number with its interval and rows: `accuracy  0.900  [0.882, 0.915]  n=1,289`."""
+    name = m.metric + (f" of {m.group}" if m.group else "") + (f" in {m.slice}" if m.slice else "")
+    spread = f"  [{m.low:.4g}, {m.high:.4g}]" if m.low is not None and m.high is not None and m.low != m.high else ""
+    broken = "" if m.valid else "  NOT VALID: the attack did not prove itself"
+    return f"                - {inert(name):<44} {m.value:.4g}{spread}  n={m.n:,}{broken}"
 
 
 def _sum(report: ScanReport, terminal: Terminal) -> str:
