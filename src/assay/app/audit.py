@@ -126,7 +126,7 @@ class _Audit:
     def _keys(self, db: sqlite3.Connection) -> dict[str, Listed]:
         """Every key of every trust policy in the log. Whether a policy may stand is found when it is folded."""
         keys: dict[str, Listed] = {}
-        query = "SELECT idx, leaf FROM entry WHERE instr(leaf, ?) ORDER BY idx"
+        query = "SELECT idx, CAST(leaf AS BLOB) FROM entry WHERE instr(leaf, ?) ORDER BY idx"
         for index, data in db.execute(query, (TRUST_PAYLOAD.encode(),)).fetchall():
             try:
                 leaf = Leaf.parse(index, data)
@@ -151,7 +151,7 @@ class _Audit:
             self._say("subject-index", f"{rows} subjects are indexed, {self._subjects} follow from the leaves")
 
     def _compare_checkpoints(self, db: sqlite3.Connection) -> int:
-        notes = db.execute("SELECT size, root, note FROM checkpoint ORDER BY n").fetchall()
+        notes = db.execute("SELECT size, CAST(root AS BLOB), CAST(note AS BLOB) FROM checkpoint ORDER BY n").fetchall()
         with self._workspace.store.reading() as current:
             trust = self._workspace.projection.trust(current)
         for size, root, note in notes:
@@ -237,7 +237,7 @@ def _differing(db: sqlite3.Connection, made: list[Node]) -> list[tuple[int, int]
     runs: dict[int, dict[int, bytes]] = {}
     for level, index, hashed in made:
         runs.setdefault(level, {})[index] = hashed
-    query = "SELECT idx, hash FROM node WHERE level=? AND idx>=? AND idx<=?"
+    query = "SELECT idx, CAST(hash AS BLOB) FROM node WHERE level=? AND idx>=? AND idx<=?"
     differ = []
     for level, run in runs.items():
         stored = dict(db.execute(query, (level, min(run), max(run))).fetchall())

@@ -154,7 +154,10 @@ def read_page(orders: Orders, start: int) -> Page:
     """Reads the entries from `start` to below `start + PAGE`, or to the end."""
     store = Store(orders.database)
     with closing(store), store.snapshot() as db:
-        query = "SELECT idx, leaf, leaf_hash, statement, key FROM entry WHERE idx>=? AND idx<? ORDER BY idx"
+        query = (
+            "SELECT idx, CAST(leaf AS BLOB), CAST(leaf_hash AS BLOB), CAST(statement AS BLOB), CAST(key AS BLOB)"
+            " FROM entry WHERE idx>=? AND idx<? ORDER BY idx"
+        )
         rows = db.execute(query, (start, start + PAGE)).fetchall()
         if [row[0] for row in rows] != list(range(start, start + len(rows))) or not rows:
             return Page(start, problems=[Problem("gap", f"entries from {start} are not in order without a gap", start)])
@@ -297,7 +300,8 @@ class _PageReader:
 
     def _named_blobs(self, statement: Statement) -> None:
         for digest in _attachments(statement):
-            body = self._db.execute("SELECT body FROM small_blob WHERE sha256=?", (bytes.fromhex(digest),)).fetchone()
+            query = "SELECT CAST(body AS BLOB) FROM small_blob WHERE sha256=?"
+            body = self._db.execute(query, (bytes.fromhex(digest),)).fetchone()
             if body and hashlib.sha256(body[0]).hexdigest() != digest:
                 raise LedgerDamaged("a blob that it names has other bytes", digest[:16], reason="blob-damaged")
             if not body and self._blobs.get(digest) is None:
@@ -306,7 +310,7 @@ class _PageReader:
 
     def _bodies(self, digests: Sequence[Digest]) -> Mapping[Digest, bytes]:
         marks = ",".join("?" * len(digests))
-        query = f"SELECT sha256, body FROM small_blob WHERE sha256 IN ({marks})"  # noqa: S608
+        query = f"SELECT sha256, CAST(body AS BLOB) FROM small_blob WHERE sha256 IN ({marks})"  # noqa: S608
         return {key.hex(): body for key, body in self._db.execute(query, [bytes.fromhex(d) for d in digests])}
 
     def _indexed(self, leaves: Sequence[Leaf]) -> set[tuple[bytes, int]]:
@@ -346,7 +350,7 @@ def _as_signed(bundle: bytes) -> Envelope | None:
 
 
 def _time_before(db: sqlite3.Connection, start: int) -> str:
-    row = db.execute("SELECT leaf FROM entry WHERE idx=?", (start - 1,)).fetchone()
+    row = db.execute("SELECT CAST(leaf AS BLOB) FROM entry WHERE idx=?", (start - 1,)).fetchone()
     try:
         return Leaf.parse(start - 1, row[0]).time if row else ""
     except AssayError:

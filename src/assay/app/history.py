@@ -12,9 +12,10 @@ from pathlib import Path
 
 from assay.app.workspace import Workspace
 from assay.core.errors import UsageError
+from assay.core.statements import Statement
 from assay.core.times import instant
-from assay.evidence.envelope import open_bundle
-from assay.evidence.ledger import Item
+from assay.evidence.envelope import read_bundle
+from assay.evidence.ledger import Item, Leaf
 from assay.evidence.trust import TRUST_PAYLOAD
 
 
@@ -36,26 +37,23 @@ def at_head(workspace: Workspace, size: int | None, now: str | None) -> Iterator
     if not 1 <= end <= workspace.ledger.size():
         raise UsageError(f"the ledger has no size {end}", f"it holds {workspace.ledger.size()} entries")
     with tempfile.TemporaryDirectory(prefix="assay-history-") as folder:
-        past = _replayed(workspace, Path(folder), end)
-        past.clock = lambda: moment
+        moving = [moment]
+        (Path(folder) / "trust.pin").write_text(workspace.pin, "ascii")
+        past = Workspace(Path(folder), clock=lambda: moving[0], state=Path(folder) / "state")
         try:
+            for leaf in workspace.ledger.leaves(0, end):
+                moving[0] = instant(leaf.time)
+                past.ledger.append([_logged(workspace, leaf)])
+            moving[0], past.blobs = moment, workspace.blobs
             yield past
         finally:
             past.store.close()
 
 
-def _replayed(workspace: Workspace, folder: Path, end: int) -> Workspace:
-    """A second workspace with the first `end` entries, logged at their own times."""
-    (folder / "trust.pin").write_text(workspace.pin, "ascii")
-    times = [instant(leaf.time) for leaf in workspace.ledger.leaves(0, end)]
-    position = [0]
-    past = Workspace(folder, clock=lambda: times[position[0]], state=folder / "state")
-    for leaf in workspace.ledger.leaves(0, end):
-        position[0] = leaf.index
-        bundle = workspace.ledger.bundle(leaf)
-        is_trust = leaf.type == TRUST_PAYLOAD
-        past.ledger.append(
-            [Item.of_trust(bundle) if is_trust else Item.of(open_bundle(bundle, workspace.trust().public_keys))]
-        )
-    past.blobs = workspace.blobs
-    return past
+def _logged(workspace: Workspace, leaf: Leaf) -> Item:
+    """What an entry holds, by whatever key signed it: whether that key counts is decided by who reads it."""
+    bundle = workspace.ledger.bundle(leaf)
+    if leaf.type == TRUST_PAYLOAD:
+        return Item.of_trust(bundle)
+    statement = Statement.parse(read_bundle(bundle).payload)
+    return Item(leaf.statement, leaf.key_id, leaf.type, leaf.subjects, bundle, statement)

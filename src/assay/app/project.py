@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from importlib import resources
 from pathlib import Path
 
 from assay.app.register import Description
@@ -125,7 +126,7 @@ def read_project(path: Path) -> Project:
             for pattern, node in _entries(part.get("checks")).items()
             if _is_mapping(node)
         },
-        tuple(folder / text for text in part["policies"].texts()) if "policies" in part else (),
+        tuple(_policy_path(folder, text) for text in part["policies"].texts()) if "policies" in part else (),
     )
 
 
@@ -136,6 +137,18 @@ def read_policy_file(path: Path) -> Policy:
         UsageError: it cannot be read, or is no policy.
     """
     return read_policy(_bytes(path), os.path.relpath(path))
+
+
+def _policy_path(folder: Path, text: str) -> Path:
+    """A path, or `pack:NAME` for a ready policy that comes with Assay."""
+    if not text.startswith("pack:"):
+        return folder / text
+    packs = Path(str(resources.files("assay.policy"))) / "packs"
+    known = sorted(path.stem for path in packs.glob("*.yaml") if not path.stem.endswith(".test"))
+    name = text.removeprefix("pack:")
+    if name not in known:
+        raise UsageError(f"there is no ready policy {name[:80]!r}", f"there are {', '.join(known)}")
+    return packs / f"{name}.yaml"
 
 
 def _asset(name: str, node: Node, folder: Path) -> ProjectAsset:

@@ -106,13 +106,9 @@ def withdraw(workspace: Workspace, name: str, stage: str) -> Receipt:
 def _as_candidate(workspace: Workspace, version: Version) -> Version:
     if version.state in (State.QUARANTINED, State.RETIRED):
         denials = workspace.registry.denials(version.digest, version.name)
-        why = "; ".join(denial.reason for denial in denials) or f"{version} is {version.state}"
-        raise Refused(
-            f"{version} is {version.state}",
-            why,
-            "use another version, or have the quarantine lifted",
-            reason=str(version.state),
-        )
+        why = "; ".join(denial.reason for denial in denials) or "its life has ended; it verifies nowhere"
+        fix = "use another version" + (", or have the quarantine lifted" if denials else "")
+        raise Refused(f"{version} is {version.state}", why, fix, reason=str(version.state))
     if version.state is State.SOURCED:
         move(workspace, version, State.CANDIDATE, "scanned clean, origin known")
         return _fresh(workspace, version)

@@ -49,7 +49,7 @@ class SoundLedger:
         wanted = {point.size: point.root for point in (seen, signed) if point is not None}
         builder = RootBuilder()
         with workspace.store.reading() as db:
-            for index, (idx, leaf) in enumerate(db.execute("SELECT idx, leaf FROM entry ORDER BY idx")):
+            for index, (idx, leaf) in enumerate(db.execute("SELECT idx, CAST(leaf AS BLOB) FROM entry ORDER BY idx")):
                 if idx != index:
                     raise LedgerDamaged(
                         "the ledger has a gap", f"entry {index} is missing", "run `assay ledger verify`"
@@ -71,7 +71,7 @@ class SoundLedger:
     def mentioning(self, text: str) -> Sequence[Leaf]:
         """Every entry whose leaf holds `text`, found in the leaves themselves."""
         with self._ledger.store.reading() as db:
-            query = "SELECT idx, leaf FROM entry WHERE idx<? AND instr(leaf, ?) ORDER BY idx"
+            query = "SELECT idx, CAST(leaf AS BLOB) FROM entry WHERE idx<? AND instr(leaf, ?) ORDER BY idx"
             rows = db.execute(query, (self.size, text.encode())).fetchall()
         return [Leaf.parse(index, data) for index, data in rows]
 
@@ -149,7 +149,7 @@ def holds_log_key(workspace: Workspace) -> bool:
 
 def _logged_trust(workspace: Workspace) -> Trust:
     with workspace.store.reading() as db:
-        query = "SELECT idx, leaf FROM entry WHERE instr(leaf, ?) ORDER BY idx"
+        query = "SELECT idx, CAST(leaf AS BLOB) FROM entry WHERE instr(leaf, ?) ORDER BY idx"
         rows = db.execute(query, (TRUST_PAYLOAD.encode(),)).fetchall()
     leaves = [leaf for leaf in (Leaf.parse(*row) for row in rows) if leaf.type == TRUST_PAYLOAD]
     return verify_chain([workspace.ledger.bundle(leaf) for leaf in leaves], workspace.pin)

@@ -236,7 +236,7 @@ def _decided(
     made = [
         e
         for e in evidence
-        if e.type == Predicate.DECISION and e.index > after and e.predicate["assay_target"] == demand.stage
+        if e.type == Predicate.DECISION and e.index > after and e.predicate.get("assay_target") == demand.stage
     ]
     trusted = [e for e in made if "gate" in e.roles]
     fix = f"run `assay gate ASSET --to {demand.stage}`"

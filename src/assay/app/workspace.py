@@ -116,6 +116,8 @@ class Workspace(AbstractContextManager["Workspace"]):
             if self.seen is not None:
                 self.seen.check(self.ledger)
                 self.seen.remember(self.ledger.head())
+                if (marker := SeenHeads(self._state, self._pin)).recall() is None:
+                    marker.remember(self.ledger.head())
         finally:
             self.store.close()
 
@@ -226,8 +228,12 @@ class Workspace(AbstractContextManager["Workspace"]):
         return self._signers[path.stem]
 
     def _memory(self) -> SeenHeads | None:
-        """None only while the very first trust policy is not logged yet."""
+        """None only while the very first trust policy is not logged yet.
+
+        An emptied ledger cannot even say its origin, so that it once held something is remembered under the pin too.
+        """
         if self.ledger.size() == 0:
+            SeenHeads(self._state, self._pin).check(self.ledger)
             return None
         memory = SeenHeads(self._state, self.trust().log.origin)
         memory.check(self.ledger)

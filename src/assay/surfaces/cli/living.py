@@ -140,18 +140,21 @@ def _waive(session: Session, workspace: Workspace, version: Version) -> tuple[Re
 
 
 def _with_rule(policies: Sequence[Policy], rule: str) -> list[Policy]:
-    """The policies that have the rule; a typing error must not read as a waiver."""
-    ids = {
-        policy: [r.id for r in policy.rules] + [f"evidence.{alias}" for alias in policy.evidence] for policy in policies
-    }
-    found = [policy for policy in policies if rule in ids[policy]]
+    """The policies that have the rule; a typing error must not read as a waiver.
+
+    Raises:
+        UsageError: none has it.
+    """
+    found = [policy for policy in policies if rule in _rule_ids(policy)]
     if not found:
-        near = get_close_matches(rule, [known for each in ids.values() for known in each], 1)
-        raise UsageError(
-            f"no policy has a rule {rule[:80]!r}",
-            fix=f"did you mean {near[0]}?" if near else "see `assay policy explain`",
-        )
+        near = get_close_matches(rule, [known for policy in policies for known in _rule_ids(policy)], 1)
+        fix = f"did you mean {near[0]}?" if near else "see `assay policy explain`"
+        raise UsageError(f"no policy has a rule {rule[:80]!r}", fix=fix)
     return found
+
+
+def _rule_ids(policy: Policy) -> list[str]:
+    return [rule.id for rule in policy.rules] + [f"evidence.{alias}" for alias in policy.evidence]
 
 
 def _signer(workspace: Workspace, name: str, predicate: Predicate, role: str = "") -> Signer:

@@ -6,6 +6,8 @@ import argparse
 import getpass
 import os
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 from assay.app.init import create_workspace
 from assay.app.project import FILE_NAME
@@ -34,6 +36,19 @@ _MODEL_ENDINGS = {
     ".h5",
 }
 _DATA_ENDINGS = {".csv", ".parquet", ".jsonl", ".npz"}
+_DEPLOY = ("deploy", "deployment", "k8s", "kubernetes", "helm", "manifests")
+_LOCKS = ("uv.lock", "poetry.lock", "pylock.toml", "requirements.txt", "environment.yml", "pyproject.toml")
+_NEVER_CODE = (".assay", ".git", ".venv", "venv", "build", "dist", "node_modules", "__pycache__")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something that `init` found: what it is, where it lies, its lock file, and what is no part of it."""
+
+    kind: Kind
+    path: str
+    lock: str = ""
+    ignored: tuple[str, ...] = ()
 
 
 def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
@@ -107,21 +122,38 @@ def _new_passphrase() -> bytes:
     return first.encode()
 
 
-def _found_assets(session: Session) -> dict[str, tuple[Kind, str]]:
-    """Models and data sets that lie below the folder, at most three folders deep."""
+def _found_assets(session: Session) -> dict[str, Found]:
+    """What lies below the folder, at most three folders deep, hidden folders left out."""
     if session.project.assets:
-        return {name: (asset.about.kind, str(asset.path)) for name, asset in session.project.assets.items()}
-    found: dict[str, tuple[Kind, str]] = {}
+        return {name: Found(asset.about.kind, str(asset.path)) for name, asset in session.project.assets.items()}
+    found: dict[str, Found] = {}
     root = session.project.folder
     for pattern in ("*", "*/*", "*/*/*"):
         for path in sorted(root.glob(pattern)):
-            kind = (
-                Kind.MODEL if path.suffix in _MODEL_ENDINGS else Kind.DATASET if path.suffix in _DATA_ENDINGS else None
-            )
             relative = path.relative_to(root)
+            kind = _kind_of(relative)
             if kind and path.is_file() and not any(part.startswith(".") for part in relative.parts):
-                found.setdefault(_name(path.stem), (kind, relative.as_posix()))
+                found.setdefault(_name(path.stem), Found(kind, relative.as_posix()))
+    if lock := next((name for name in _LOCKS if (root / name).is_file()), None):
+        found.setdefault(
+            "code", Found(Kind.CODE, ".", lock, tuple(p for p in _NEVER_CODE if (root / p).exists() or p == ".assay"))
+        )
     return found
+
+
+def _kind_of(path: Path) -> Kind | None:
+    name = path.name.lower()
+    if path.suffix in _MODEL_ENDINGS:
+        return Kind.MODEL
+    if path.suffix in _DATA_ENDINGS:
+        return Kind.DATASET
+    if "prompts" in path.parts[:-1] and path.suffix in (".yaml", ".yml", ".txt", ".md", ".json", ".jinja"):
+        return Kind.PROMPT
+    if name.startswith(("dockerfile", "docker-compose", "compose.y")) or (
+        path.parts[0] in _DEPLOY and path.suffix in (".yaml", ".yml")
+    ):
+        return Kind.INFRASTRUCTURE
+    return None
 
 
 def _name(stem: str) -> str:
@@ -129,16 +161,23 @@ def _name(stem: str) -> str:
     return cleaned[:64] or "asset"
 
 
-def _project_text(name: str, found: dict[str, tuple[Kind, str]]) -> str:
+def _project_text(name: str, found: dict[str, Found]) -> str:
     lines = [
         "# assay.yaml: what this repository ships, and what must be true of it",
         f"project: {_name(name)}",
         "assets:",
     ]
-    lines += [f"  {asset}: {{kind: {kind}, path: {_quoted(path)}}}" for asset, (kind, path) in found.items()]
+    lines += [f"  {asset}: {{{_described(item)}}}" for asset, item in found.items()]
     if not found:
         lines[-1] = "assets: {}"
-    return "\n".join([*lines, "policies: []"]) + "\n"
+    return "\n".join([*lines, "policies: []  # files, or ready ones such as pack:production-tabular-classifier"]) + "\n"
+
+
+def _described(item: Found) -> str:
+    parts = [f"kind: {item.kind}", f"path: {_quoted(item.path)}"]
+    parts += [f"lock: {_quoted(item.lock)}"] if item.lock else []
+    parts += [f"ignore: [{', '.join(map(_quoted, item.ignored))}]"] if item.ignored else []
+    return ", ".join(parts)
 
 
 def _quoted(text: str) -> str:
