@@ -12,7 +12,7 @@ from pathlib import Path
 
 from assay.core.assets import Entry, Kind, Manifest
 from assay.core.canonical import Json
-from assay.core.digests import sha256
+from assay.core.digests import Digest, sha256
 from assay.core.statements import Statement, Subject
 from assay.evidence.envelope import sign
 from assay.evidence.keys import PrivateKey, load_key
@@ -98,7 +98,7 @@ def _by_machine(place: int, number: int, manifest: Manifest) -> tuple[Predicate,
     if place == 2:
         return Predicate.SCAN_RESULT, _scan(manifest)
     if place == 3:
-        return Predicate.DECISION, _decision(manifest)
+        return Predicate.DECISION, decision(manifest.digest)
     if place < 8:
         return Predicate.EVAL_RESULT, _evaluation(number)
     return Predicate.OBSERVATION, _observation(number)
@@ -121,11 +121,12 @@ def _scan(manifest: Manifest) -> Json:
     }  # fmt: skip
 
 
-def _decision(manifest: Manifest) -> Json:
+def decision(digest: Digest) -> Json:
+    """What a gate says of an asset that it allows for production."""
     return {
         "assay_decision": "allow", "assay_mode": "enforce", "assay_rules": [{"id": "accuracy", "outcome": "pass", "reason": ""}],
         "assay_target": "production", "policy": {"digest": {"sha256": sha256(b"policy")}, "uri": "policies/production.yaml"},
-        "resourceUri": f"sha256:{manifest.digest}", "timeVerified": _WHEN, "verificationResult": "PASSED",
+        "resourceUri": f"sha256:{digest}", "timeVerified": _WHEN, "verificationResult": "PASSED",
         "verifier": {"id": "https://assay.example/gate"},
     }  # fmt: skip
 

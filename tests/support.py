@@ -19,8 +19,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -245,8 +246,18 @@ def lift(team: Team, workspace: Workspace, version: Version, *, mark: int = 1, w
     return team.log(workspace, quarantine_of(version, "lift", mark=mark, whole_name=whole_name), *signers)
 
 
+def tamper(folder: Path, *statements: str) -> None:
+    """Runs SQL on the ledger file of `folder` the way somebody with the file but no key would: triggers dropped first."""
+    with closing(sqlite3.connect(folder / ".assay" / "ledger.sqlite")) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='trigger'").fetchall():
+            db.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            db.execute(statement)
+        db.commit()
+
+
 __all__ = [
     "ON_THIS_MACHINE", "ORIGIN", "POLICY", "ROLES", "START", "Clock", "Team", "decision_of", "fresh", "head_of",
     "lift", "location", "make_workspace", "manifest", "provenance_of", "quarantine_of", "registration_of", "reopened",
-    "scan_of", "statement_about",
+    "scan_of", "statement_about", "tamper",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 from sigstore.models import Bundle, InvalidBundle
 from sigstore_models.bundle.v1 import Bundle as Model
+from tests.support import Team, registration_of
 
 from assay.core.errors import MalformedInput
 from assay.core.statements import Statement, Subject
@@ -27,7 +28,6 @@ from assay.evidence.envelope import BUNDLE_TYPE, STATEMENT_PAYLOAD, envelope_jso
 from assay.evidence.keys import PrivateKey, PublicKey
 from assay.evidence.predicates import Predicate
 from assay.evidence.trust import TRUST_PAYLOAD, sign_trust
-from tests.support import Team, registration_of
 
 KEY = PrivateKey.generate()
 SIGNED = sign(registration_of("credit/model", 3, "ab" * 32), KEY)

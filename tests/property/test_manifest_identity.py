@@ -69,27 +69,29 @@ def test_no_other_spelling_of_a_manifest_is_read(files: dict[str, bytes], data: 
     assume(is_accepted(files))
     value = parse(made(files).canonical_bytes)
     mutated = data.draw(
-        st.sampled_from([
-            {**value, "extra": 1},
-            {key: item for key, item in value.items() if key != "ignored"},
-            {**value, "kind": "weights"},
-            {**value, "schema": "urn:assay:manifest:v2"},
-            {**value, "ignored": "abc"},
-            {**value, "ignored": [1]},
-            {**value, "entries": []},
-            {**value, "entries": {}},
-            {**value, "entries": None},
-            {**value, "entries": [*value["entries"], value["entries"][0]]},
-            {**value, "entries": [{**value["entries"][0], "sha256": "A" * 64}]},
-            {**value, "entries": [{**value["entries"][0], "size": -1}]},
-            {**value, "entries": [{**value["entries"][0], "size": True}]},
-            {**value, "entries": [{**value["entries"][0], "size": 1.5}]},
-            {**value, "entries": [{**value["entries"][0], "path": 7}]},
-            {**value, "entries": [{**value["entries"][0], "mode": 1}]},
-            [value],
-            "text",
-            None,
-        ])
+        st.sampled_from(
+            [
+                {**value, "extra": 1},
+                {key: item for key, item in value.items() if key != "ignored"},
+                {**value, "kind": "weights"},
+                {**value, "schema": "urn:assay:manifest:v2"},
+                {**value, "ignored": "abc"},
+                {**value, "ignored": [1]},
+                {**value, "entries": []},
+                {**value, "entries": {}},
+                {**value, "entries": None},
+                {**value, "entries": [*value["entries"], value["entries"][0]]},
+                {**value, "entries": [{**value["entries"][0], "sha256": "A" * 64}]},
+                {**value, "entries": [{**value["entries"][0], "size": -1}]},
+                {**value, "entries": [{**value["entries"][0], "size": True}]},
+                {**value, "entries": [{**value["entries"][0], "size": 1.5}]},
+                {**value, "entries": [{**value["entries"][0], "path": 7}]},
+                {**value, "entries": [{**value["entries"][0], "mode": 1}]},
+                [value],
+                "text",
+                None,
+            ]
+        )
     )
     with pytest.raises(MalformedInput):
         Manifest.parse(canonical(mutated))

@@ -303,7 +303,8 @@ def _path_problem(path: str) -> str:
         return "it is absolute or has an empty, `.` or `..` step"
     if "\\" in path or _DRIVE.match(path):
         return "it holds a backslash or a drive letter, which other systems read as a path"
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in path):
+    is_plain = path.isascii() and path.isprintable()
+    if not is_plain and any(unicodedata.category(c) in ("Cc", "Cs") for c in path):
         return "it holds control characters"
     if not path.isascii() and not unicodedata.is_normalized("NFC", path):
         return "it is not in Unicode form NFC, so another system would write it with other bytes"

@@ -35,7 +35,8 @@ class Blobs:
             LedgerDamaged: what is stored under the digest has another digest.
         """
         with self._store.reading() as db:
-            row = db.execute("SELECT body FROM small_blob WHERE sha256=?", (bytes.fromhex(digest),)).fetchone()
+            query = "SELECT CAST(body AS BLOB) FROM small_blob WHERE sha256=?"
+            row = db.execute(query, (bytes.fromhex(digest),)).fetchone()
         data: bytes | None = row[0] if row else self._read_file(digest)
         if data is not None and sha256(data) != digest:
             raise LedgerDamaged(

@@ -108,13 +108,13 @@ def open_bundle(bundle: bytes, keys: Iterable[PublicKey]) -> Signed:
     return Signed(Statement.parse(envelope.payload), bundle, signers[0].key_id)
 
 
-def read_bundle(bundle: bytes) -> Envelope:
+def read_bundle(bundle: bytes, max_bytes: int = MAX_BUNDLE_BYTES) -> Envelope:
     """Steps (1) and (2) of verification: bounds and form, no trust yet.
 
     Raises:
         MalformedInput: another media type, another payload type, not exactly one signature, loose base64.
     """
-    value = parse(bundle, what="bundle", max_bytes=MAX_BUNDLE_BYTES)
+    value = parse(bundle, what="bundle", max_bytes=max_bytes)
     if not isinstance(value, dict) or value.get("mediaType") != BUNDLE_TYPE:
         raise MalformedInput("bundle has another media type", f"expected {BUNDLE_TYPE}")
     material = value.get("verificationMaterial")

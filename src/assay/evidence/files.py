@@ -6,10 +6,12 @@ is read is an error, because no digest would be true. Nothing is left out silent
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -176,8 +178,24 @@ def _hash_all(files: Sequence[FoundFile], symlinks: str, memory: HashMemory | No
 
     if len(files) < 2 or sum(file.size for file in files) < 4 * BLOCK_BYTES:
         return [one(file) for file in files]
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        return list(pool.map(one, files, chunksize=1 + len(files) // 4096))
+    waiting = deque(files)
+
+    def some() -> list[Entry]:
+        try:
+            return [one(file) for file in _taken(waiting)]
+        finally:
+            waiting.clear()  # nothing is left, unless this one failed: then the others stop too
+
+    count = min(os.cpu_count() or 1, 8)
+    with ThreadPoolExecutor(count) as pool:  # one task a thread: a task a file costs more than reading a small file
+        return [entry for part in [pool.submit(some) for _ in range(count)] for entry in part.result()]
+
+
+def _taken(waiting: deque[FoundFile]) -> Iterator[FoundFile]:
+    """Files, each to whichever thread asks first."""
+    with contextlib.suppress(IndexError):
+        while True:
+            yield waiting.popleft()
 
 
 def _hash_one(file: FoundFile, symlinks: str, memory: HashMemory | None) -> Entry:

@@ -1,4 +1,4 @@
-"""Signing keys: Ed25519 by default, ECDSA P-256 understood; private keys are PKCS8 files that only their owner reads.
+"""Signing keys: Ed25519 for statements, ECDSA P-256 for tools that know no other; PKCS8 files that only their owner reads.
 
 Key ids are securesystemslib's (sha256 over the canonical key value), so that other in-toto tools find the same key.
 Verification takes its algorithm from the key that the trust policy lists, never from the envelope.
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 
@@ -28,7 +29,8 @@ from assay.core.digests import sha256
 from assay.core.errors import EvidenceError, MalformedInput, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 _SCHEMES = {"ed25519": "ed25519", "ecdsa": "ecdsa-sha2-nistp256"}
 _RAW_HEX = re.compile(r"[0-9a-f]{64}")
@@ -130,23 +132,38 @@ class PrivateKey:
             UsageError: the file exists.
             StorageError: it cannot be written.
         """
-        how = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
-        pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError as error:
-            raise UsageError(f"key {path.name} exists already", str(path), "choose another name") from error
-        except OSError as error:
-            raise StorageError(f"cannot write key {path.name}", str(error)) from error
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(pem)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            path.unlink(missing_ok=True)  # half a key would only be in the way
-            raise StorageError(f"cannot write key {path.name}", str(error)) from error
+        _save(self._key, path, passphrase)
+
+
+@dataclass(frozen=True)
+class P256Key:
+    """An ECDSA P-256 private key in memory, for OpenSSF Model Signing (`evidence/oms`), whose tool knows no Ed25519."""
+
+    _key: EllipticCurvePrivateKey
+
+    @classmethod
+    def generate(cls) -> P256Key:
+        """A new random key."""
+        from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+        return cls(generate_private_key(SECP256R1()))
+
+    @cached_property
+    def public(self) -> PublicKey:
+        """The key that verifies; its `public` is SubjectPublicKeyInfo in PEM."""
+        pem = self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return PublicKey("ecdsa", pem.decode())
+
+    def sign(self, message: bytes) -> bytes:
+        """The DER signature over SHA-256 of `message`. Source: FIPS 186-5, section 6."""
+        from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+        from cryptography.hazmat.primitives.hashes import SHA256
+
+        return self._key.sign(message, ECDSA(SHA256()))
+
+    def save(self, path: Path, passphrase: bytes | None) -> None:
+        """Like `PrivateKey.save`."""
+        _save(self._key, path, passphrase)
 
 
 def load_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
@@ -156,21 +173,22 @@ def load_key(path: Path, passphrase: Callable[[], bytes]) -> PrivateKey:
         UsageError: there is no such file.
         EvidenceError: others can read it, the passphrase is wrong, or it is no Ed25519 key.
     """
-    try:
-        with path.open("rb") as file:
-            mode, pem = os.fstat(file.fileno()).st_mode, file.read(_MAX_KEY_FILE)
-    except OSError as error:
-        raise UsageError(f"cannot read key {path.name}", str(error), "make one with `assay key new NAME`") from error
-    if mode & 0o077:
-        raise EvidenceError(f"key {path.name} can be read by others", f"mode {mode & 0o777:o}", f"chmod 600 {path}")
-    secret = passphrase() if b"ENCRYPTED" in pem else None
-    try:
-        key = load_pem_private_key(pem, secret)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise EvidenceError(f"cannot open key {path.name}", "wrong passphrase or damaged file") from error
+    key = _load(path, passphrase)
     if not isinstance(key, Ed25519PrivateKey):
         raise EvidenceError(f"key {path.name} is no Ed25519 key", type(key).__name__)
     return PrivateKey(key)
+
+
+def load_p256(path: Path, passphrase: Callable[[], bytes]) -> P256Key:
+    """Like `load_key`, for a key on curve P-256."""
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+
+    key = _load(path, passphrase)
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+        raise EvidenceError(
+            f"key {path.name} is no P-256 key", type(key).__name__, "make one with `assay key new NAME --type p256`"
+        )
+    return P256Key(key)
 
 
 def check_key_name(name: str) -> str:
@@ -184,6 +202,41 @@ def check_key_name(name: str) -> str:
     return name
 
 
+def _save(key: PrivateKeyTypes, path: Path, passphrase: bytes | None) -> None:
+    how = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise UsageError(f"key {path.name} exists already", str(path), "choose another name") from error
+    except OSError as error:
+        raise StorageError(f"cannot write key {path.name}", str(error)) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a key would only be in the way
+        raise StorageError(f"cannot write key {path.name}", str(error)) from error
+
+
+def _load(path: Path, passphrase: Callable[[], bytes]) -> PrivateKeyTypes:
+    try:
+        with path.open("rb") as file:
+            mode, pem = os.fstat(file.fileno()).st_mode, file.read(_MAX_KEY_FILE)
+    except OSError as error:
+        raise UsageError(f"cannot read key {path.name}", str(error), "make one with `assay key new NAME`") from error
+    if mode & 0o077:
+        raise EvidenceError(f"key {path.name} can be read by others", f"mode {mode & 0o777:o}", f"chmod 600 {path}")
+    secret = passphrase() if b"ENCRYPTED" in pem else None
+    try:
+        return load_pem_private_key(pem, secret)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise EvidenceError(f"cannot open key {path.name}", "wrong passphrase or damaged file") from error
+
+
 def _p256(pem: str) -> Callable[[bytes, bytes], None]:
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -193,8 +246,6 @@ def _p256(pem: str) -> Callable[[bytes, bytes], None]:
 
 
 def _p256_material(pem: str) -> bytes:
-    from cryptography.hazmat.primitives.serialization import PublicFormat
-
     try:
         return _p256_key(pem).public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     except (ValueError, UnsupportedAlgorithm) as error:

@@ -198,7 +198,7 @@ class Ledger:
             LedgerError: there is none at `index`.
         """
         with self.store.reading() as db:
-            row = db.execute("SELECT leaf FROM entry WHERE idx=?", (index,)).fetchone()
+            row = db.execute("SELECT CAST(leaf AS BLOB) FROM entry WHERE idx=?", (index,)).fetchone()
         if row is None:
             raise LedgerError(f"the ledger has no entry {index}")
         return Leaf.parse(index, row[0])
@@ -208,14 +208,14 @@ class Ledger:
         with self.store.reading() as db:
             stop = _size(db) if end is None else end
             for low in range(start, stop, 1000):
-                query = "SELECT idx, leaf FROM entry WHERE idx>=? AND idx<? ORDER BY idx"
+                query = "SELECT idx, CAST(leaf AS BLOB) FROM entry WHERE idx>=? AND idx<? ORDER BY idx"
                 yield from (
                     Leaf.parse(i, data) for i, data in db.execute(query, (low, min(low + 1000, stop))).fetchall()
                 )
 
     def about(self, digest: Digest, below: int | None = None) -> tuple[Leaf, ...]:
         """Every entry that names `digest` as a subject, oldest first, only those below index `below` if given."""
-        query = ("SELECT e.idx, e.leaf FROM subject s JOIN entry e ON e.idx = s.idx"
+        query = ("SELECT e.idx, CAST(e.leaf AS BLOB) FROM subject s JOIN entry e ON e.idx = s.idx"
                  " WHERE s.sha256=? AND s.idx<? ORDER BY s.idx")  # fmt: skip
         with self.store.reading() as db:
             rows = db.execute(query, (bytes.fromhex(digest), 1 << 62 if below is None else below)).fetchall()
@@ -225,7 +225,7 @@ class Ledger:
         """The entries of one statement, one for each key that signed it."""
         with self.store.reading() as db:
             rows = db.execute(
-                "SELECT idx, leaf FROM entry WHERE statement=? ORDER BY idx", (bytes.fromhex(statement),)
+                "SELECT idx, CAST(leaf AS BLOB) FROM entry WHERE statement=? ORDER BY idx", (bytes.fromhex(statement),)
             ).fetchall()
         return tuple(Leaf.parse(i, data) for i, data in rows)
 
@@ -265,7 +265,7 @@ class Ledger:
     def newest_checkpoint(self) -> bytes | None:
         """The last note that was signed here."""
         with self.store.reading() as db:
-            row = db.execute("SELECT note FROM checkpoint ORDER BY n DESC LIMIT 1").fetchone()
+            row = db.execute("SELECT CAST(note AS BLOB) FROM checkpoint ORDER BY n DESC LIMIT 1").fetchone()
         return row[0] if row else None
 
     def _commit(self, batch: list[_Request]) -> None:
@@ -302,7 +302,7 @@ class Ledger:
 
     def _add(self, db: sqlite3.Connection, item: Item, start: int, hashes: list[bytes], time: str) -> Receipt:
         named = (bytes.fromhex(item.digest), bytes.fromhex(item.key_id))
-        if row := db.execute("SELECT idx, leaf FROM entry WHERE statement=? AND key=?", named).fetchone():
+        if row := db.execute("SELECT idx, CAST(leaf AS BLOB) FROM entry WHERE statement=? AND key=?", named).fetchone():
             return Receipt(row[0], item.digest, Leaf.parse(*row).time, False)
         index, bundle = start + len(hashes), sha256(item.bundle)
         data = canonical(_leaf_json(item, bundle, time))
@@ -350,16 +350,16 @@ def _size(db: sqlite3.Connection) -> int:
 
 def _end(db: sqlite3.Connection) -> tuple[int, str]:
     """The size of the log and the time of its last entry, "" if there is none."""
-    row = db.execute("SELECT idx, leaf FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
+    row = db.execute("SELECT idx, CAST(leaf AS BLOB) FROM entry ORDER BY idx DESC LIMIT 1").fetchone()
     return (row[0] + 1, Leaf.parse(*row).time) if row else (0, "")
 
 
 def _reader(db: sqlite3.Connection) -> merkle.NodeReader:
     def read(level: int, index: int) -> bytes:
         if level == 0:
-            row = db.execute("SELECT leaf_hash FROM entry WHERE idx=?", (index,)).fetchone()
+            row = db.execute("SELECT CAST(leaf_hash AS BLOB) FROM entry WHERE idx=?", (index,)).fetchone()
         else:
-            row = db.execute("SELECT hash FROM node WHERE level=? AND idx=?", (level, index)).fetchone()
+            row = db.execute("SELECT CAST(hash AS BLOB) FROM node WHERE level=? AND idx=?", (level, index)).fetchone()
         if row is None:
             raise LedgerDamaged(
                 "the ledger is cut or damaged", f"node {level}/{index} is missing", "run `assay ledger verify`"

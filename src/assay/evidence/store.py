@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from assay.core.errors import AssayError, LedgerDamaged, LedgerError, StorageErr
 
 SCHEMA_VERSION = 1
 _BUSY_S = 30.0
+_PAUSE_S = 0.0005
 _TABLES = """
 CREATE TABLE entry(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, leaf_hash BLOB NOT NULL,
                    statement BLOB NOT NULL, key BLOB NOT NULL, UNIQUE(statement, key));
@@ -25,6 +27,7 @@ CREATE TABLE small_blob(sha256 BLOB PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE subject(sha256 BLOB NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(sha256, idx)) WITHOUT ROWID;
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+# NOTE: readers say CAST(column AS BLOB), because whoever edits the file can put text where bytes belong.
 _APPEND_ONLY = ("entry", "node", "checkpoint")
 
 
@@ -43,12 +46,13 @@ class Store:
         with translated():
             self._writer = self._connect()
             self._create(extra_tables)
+            self._writer.execute("PRAGMA busy_timeout=0")  # from now on `_begin` waits
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One durable transaction: committed and synced when the block ends, rolled back if it raises."""
         with self._lock, translated():
-            self._writer.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
@@ -85,6 +89,18 @@ class Store:
         if (found := getattr(self._local, "connection", None)) is not None:
             found.close()
             del self._local.connection
+
+    def _begin(self) -> None:
+        """Takes the write lock. SQLite's own waiting sleeps up to 100 ms at a time, so that many writers would idle."""
+        until = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                    raise
+            time.sleep(_PAUSE_S)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(
