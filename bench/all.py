@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 # A name of a part stands for its scripts; any script is also a name of its own.
 PARTS = {
-    "provenance": ("registry", "ledger", "manifest"),
+    "provenance": ("registry", "ledger", "manifest", "signing"),
     "gate": ("gate_calibration", "policy_expr"),
     "demo": ("demo",),
 }
@@ -24,6 +24,7 @@ QUICK = {
     "ledger": ("--entries", "20000", "--appends", "3200", "--repeats", "1", "--kills", "3"),
     "manifest": ("--mb", "64", "--repeats", "3"),
     "gate_calibration": ("--runs", "500"),
+    "signing": ("--quick",),
 }
 # Parts of other scripts, not benchmarks.
 SHARED = ("all", "claims", "statements")

@@ -127,7 +127,8 @@ class Team:
     def allow(self, workspace: Workspace, version: Version, stage: str, *, answer: str = "allow",
               signer: str = "runner", policy: Digest = POLICY, at: datetime | None = None) -> Receipt:  # fmt: skip
         """A gate decision, signed by `signer`."""
-        statement = decision_of(version, stage, at or workspace.clock(), answer=answer, policy=policy)
+        statement = decision_of(version, stage, at or workspace.clock(), answer=answer, policy=policy,
+                                seen=workspace.ledger.size())  # fmt: skip
         return self.log(workspace, statement, signer)[0]
 
     def promote(self, workspace: Workspace, version: Version, stage: str = "production") -> Receipt:
@@ -213,10 +214,10 @@ def scan_of(version: Version, verdicts: Sequence[str] = ("clean",), check: str =
 
 
 def decision_of(version: Version, stage: str, at: datetime, *, answer: str = "allow",
-                policy: Digest = POLICY) -> Statement:  # fmt: skip
-    """A verification summary."""
+                policy: Digest = POLICY, seen: int = 0) -> Statement:  # fmt: skip
+    """A verification summary by a gate that saw `seen` entries."""
     return statement_about(version, Predicate.DECISION, {
-        "assay_decision": answer, "assay_target": stage, "policy": {"digest": {"sha256": policy}},
+        "assay_decision": answer, "assay_ledgerSize": seen, "assay_target": stage, "policy": {"digest": {"sha256": policy}},
         "resourceUri": f"urn:assay:asset:{version}", "timeVerified": stamp(at),
         "verificationResult": "PASSED" if answer == "allow" else "FAILED", "verifier": {"id": "urn:assay:gate"},
     })  # fmt: skip

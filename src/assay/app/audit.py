@@ -28,6 +28,7 @@ from assay.evidence.merkle import Node, RootBuilder, completed_nodes
 from assay.evidence.predicates import Predicate
 from assay.evidence.store import Store
 from assay.evidence.trust import TRUST_PAYLOAD, read_trust_envelope
+from assay.evidence.trust import verified_chain
 from assay.registry.projection import TABLES, Projection, rebuilt_tables
 
 MAX_PROBLEMS = 100
@@ -152,11 +153,14 @@ class _Audit:
 
     def _compare_checkpoints(self, db: sqlite3.Connection) -> int:
         notes = db.execute("SELECT size, CAST(root AS BLOB), CAST(note AS BLOB) FROM checkpoint ORDER BY n").fetchall()
-        with self._workspace.store.reading() as current:
-            trust = self._workspace.projection.trust(current)
+        try:
+            chain = verified_chain(self._workspace.trust_chain(), self._workspace.pin)
+        except AssayError as error:
+            self._say("trust", f"{error.what}: {error.why}")
+            return 0
         for size, root, note in notes:
             try:
-                signed = read_checkpoint(note, trust)
+                signed = read_checkpoint(note, chain)
             except AssayError as error:
                 self._say("checkpoint", f"the checkpoint of size {size} does not hold: {error.why}")
                 continue

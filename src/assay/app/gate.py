@@ -73,6 +73,7 @@ def summary_of(decision: Decision, version: Version) -> Json:
     return {
         "assay_body": decision.digest,
         "assay_decision": str(decision.answer),
+        "assay_ledgerSize": decision.ledger_size,
         "assay_mode": decision.mode,
         "assay_rules": [
             {"id": rule.id, "outcome": str(rule.outcome), "reason": rule.reason, "severity": str(rule.severity)}

@@ -12,7 +12,7 @@ from assay.evidence.predicates import Predicate
 def newest_incidents(workspace: Workspace) -> list[Json]:
     """One object an incident: id, state, severity, asset, opened_at, events, summary; the most recent first."""
     sound = SoundLedger.of(workspace)
-    reader = Reader(sound, sound.trust)
+    reader = Reader(sound, sound.chain)
     found: dict[str, dict[str, Json]] = {}
     for leaf in sound.mentioning(Predicate.INCIDENT):
         for item in reader.about(leaf.subjects[0]):

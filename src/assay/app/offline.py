@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from assay.app.reader import Reader
-from assay.app.sound import SoundLedger, age_problem, read_checkpoint, trust_problem
+from assay.app.sound import SoundLedger, age_problem, read_checkpoint, trust_problem, witness_problem
 from assay.app.verify import Demand, Reason, Verification, bytes_differ, checkpoint_stale, judged, trust_expired
 from assay.app.workspace import Workspace
 from assay.core.assets import Manifest, differences
@@ -23,7 +23,7 @@ from assay.evidence import merkle
 from assay.evidence.ledger import Leaf
 from assay.evidence.note import Checkpoint
 from assay.evidence.predicates import Predicate
-from assay.evidence.trust import Trust, verify_chain
+from assay.evidence.trust import TRUST_PAYLOAD, Trust, verified_chain
 from assay.registry.queries import Version
 
 SCHEMA = "urn:assay:offline:v1"
@@ -38,10 +38,16 @@ class Offline:
     version: int
     manifest: Manifest
     symlinks: str
-    trust: Trust
+    chain: tuple[Trust, ...]
     signed: Checkpoint
+    note: bytes
     _leaves: Sequence[Leaf] = field(repr=False)
     _bundles: Mapping[Digest, bytes] = field(repr=False)
+
+    @property
+    def trust(self) -> Trust:
+        """The policy in force."""
+        return self.chain[-1]
 
     def mentioning(self, text: str) -> Sequence[Leaf]:
         """Every entry whose leaf holds `text`."""
@@ -63,9 +69,11 @@ def pack(workspace: Workspace, version: Version) -> bytes:
     if note is None or sound.signed is None or sound.signed.size != sound.size:
         raise EvidenceError("the newest entries are under no checkpoint", "the ledger's key is not on this machine",
                             "ask the ledger's keeper for `assay ledger checkpoint`")  # fmt: skip
-    reader = Reader(sound, sound.trust)
+    reader = Reader(sound, sound.chain)
     digests = [version.digest, *sorted(reader.ancestors(version.digest))]
-    leaves = {leaf.index: leaf for text in (*digests, Predicate.QUARANTINE) for leaf in sound.mentioning(text)}
+    leaves = {
+        leaf.index: leaf for text in (*digests, Predicate.QUARANTINE, TRUST_PAYLOAD) for leaf in sound.mentioning(text)
+    }
     entries = [_entry(workspace, leaves[i], sound.size) for i in sorted(leaves)]
     return canonical({
         "checkpoint": note.decode(),
@@ -92,15 +100,16 @@ def open_offline(data: bytes, pin: Digest | None) -> Offline:
     try:
         if value["schema"] != SCHEMA:
             raise MalformedInput("offline bundle has another schema", f"expected {SCHEMA}")
-        trust = verify_chain([_data(item) for item in value["trust"]], pin)
-        signed = read_checkpoint(value["checkpoint"].encode(), trust)
+        chain = verified_chain([_data(item) for item in value["trust"]], pin)
+        note = value["checkpoint"].encode()
+        signed = read_checkpoint(note, chain)
         proven = [_proven(item, signed) for item in value["entries"]]
         indices = [leaf.index for leaf, _ in proven]
         if any(before >= after for before, after in pairwise(indices)):
             raise MalformedInput("offline bundle is malformed", "its entries are not in the order of the log")
         manifest = Manifest.parse(_data(value["manifest"]))
         bundles = {leaf.bundle: bundle for leaf, bundle in proven}
-        return Offline(str(value["name"]), int(value["version"]), manifest, str(value["symlinks"]), trust, signed,
+        return Offline(str(value["name"]), int(value["version"]), manifest, str(value["symlinks"]), chain, signed, note,
                        [leaf for leaf, _ in proven], bundles)  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedInput("offline bundle is malformed", f"{type(error).__name__}: {error}") from error
@@ -121,11 +130,11 @@ def verify_offline(data: bytes, pin: Digest | None, demand: Demand, found: Manif
     fresh: list[Reason] = []
     if problem := trust_problem(bundle.trust, demand.now):
         fresh.append(trust_expired(problem))
-    if problem := age_problem(bundle.signed, bundle.trust, demand.now):
+    if problem := age_problem(bundle.signed, bundle.trust, demand.now) or witness_problem(bundle.note, bundle.trust):
         fresh.append(checkpoint_stale(problem))
     if found is not None and found.digest != bundle.manifest.digest:
         fresh.append(bytes_differ(f"{bundle.name}@{bundle.version}", str(differences(bundle.manifest, found))))
-    answer = judged(Reader(bundle, bundle.trust), bundle.manifest.digest, demand, bundle.name, fresh,
+    answer = judged(Reader(bundle, bundle.chain), bundle.manifest.digest, demand, bundle.name, fresh,
                     as_name=bundle.name)  # fmt: skip
     return replace(answer, digest=found.digest) if found is not None else answer
 

@@ -17,7 +17,7 @@ from assay.registry.queries import Version
 def applicable(workspace: Workspace, version: Version, stage: str, policies: Sequence[Policy]) -> tuple[Policy, ...]:
     """The policies whose `applies_to` fits."""
     sound = SoundLedger.of(workspace)
-    standing = standing_of(Reader(sound, sound.trust), version)
+    standing = standing_of(Reader(sound, sound.chain), version)
     return tuple(policy for policy in policies if policy.applies_to.matches(standing, stage))
 
 

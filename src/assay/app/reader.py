@@ -46,11 +46,16 @@ class _Read:
 
 
 class Reader:
-    """Reads the evidence of one source under one trust policy."""
+    """Reads the evidence of one source under the trust policy of today.
 
-    def __init__(self, source: Source, trust: Trust) -> None:
+    `chain` are all versions of the policy, oldest first, each verified. Quarantines alone are also judged by the version
+    that was in force when they were logged: who loses the role later does not take them back by that.
+    """
+
+    def __init__(self, source: Source, chain: Sequence[Trust]) -> None:
         self._source = source
-        self.trust = trust
+        self._chain = {trust.digest: trust for trust in chain}
+        self.trust = chain[-1]
         self._statements: dict[tuple[Digest, str], _Read] = {}
 
     def about(self, digest: Digest) -> tuple[Evidence, ...]:
@@ -65,12 +70,34 @@ class Reader:
 
     def quarantines(self) -> tuple[Evidence, ...]:
         """Every quarantine and lift, oldest first; roles are those for the asset that each names."""
-        read = [self._read(leaf) for leaf in self._source.mentioning(Predicate.QUARANTINE)]
-        return tuple(
-            self._evidence(item, self.names(item.statement.subject), read)
-            for item in read
-            if item.statement is not None and item.leaf.type == Predicate.QUARANTINE
-        )
+        leaves = [leaf for leaf in self._source.mentioning(Predicate.QUARANTINE) if leaf.type == Predicate.QUARANTINE]
+        now = [item for leaf in leaves for item in self._quarantines_under(self, [leaf], leaves)]
+        if len(self._chain) == 1:
+            return tuple(now)
+        then = {leaf.index: self._in_force(leaf.index) for leaf in leaves}
+        past = [item for leaf in leaves for item in self._quarantines_under(then[leaf.index], [leaf], leaves)]
+        counted = {item.index: item for item in now if item.roles}
+        for item in past:  # a lift has to hold today, a quarantine only when it was said
+            if item.roles and item.predicate["action"] == "quarantine":
+                counted.setdefault(item.index, item)
+        return tuple(counted[index] for index in sorted(counted))
+
+    def _quarantines_under(self, reader: Reader, leaves: Sequence[Leaf], others: Sequence[Leaf]) -> Iterator[Evidence]:
+        read = [reader._read(leaf) for leaf in others]
+        for leaf in leaves:
+            item = reader._read(leaf)
+            if item.statement is not None:
+                yield reader._evidence(
+                    item, self.names(item.statement.subject) or reader.names(item.statement.subject), read
+                )
+
+    def _in_force(self, index: int) -> Reader:
+        """A reader under the policy that the log held when entry `index` was made."""
+        logged = [
+            leaf for leaf in self._source.mentioning(TRUST_PAYLOAD) if leaf.type == TRUST_PAYLOAD and leaf.index < index
+        ]
+        known = [self._chain[leaf.statement] for leaf in logged if leaf.statement in self._chain]
+        return Reader(self._source, known[-1:] or [self.trust])
 
     def ancestors(self, digest: Digest) -> set[Digest]:
         """Everything that trusted provenance says `digest` was made from, at most 32 steps back."""

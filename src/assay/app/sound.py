@@ -17,7 +17,7 @@ from assay.evidence.keys import PublicKey
 from assay.evidence.ledger import Leaf, Ledger
 from assay.evidence.merkle import RootBuilder, leaf_hash
 from assay.evidence.note import Checkpoint, NoteError, verified_cosignatures, verify_checkpoint
-from assay.evidence.trust import TRUST_PAYLOAD, Trust, verify_chain
+from assay.evidence.trust import TRUST_PAYLOAD, Trust, verified_chain
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 
@@ -26,12 +26,13 @@ MAX_CLOCK_SKEW = timedelta(minutes=5)
 class SoundLedger:
     """A `Source` over a workspace. `signed` is the newest checkpoint that holds, or None.
 
-    `trust` is read from the entries of the log, link by link from the pin, and never from the registry's table.
+    `chain` are the trust policies, oldest first, read from the entries of the log, link by link from the pin, and never
+    from the registry's table.
     """
 
     size: int
     root: bytes
-    trust: Trust
+    chain: tuple[Trust, ...]
     signed: Checkpoint | None
     _ledger: Ledger = field(repr=False)
 
@@ -44,8 +45,8 @@ class SoundLedger:
         """
         seen = workspace.seen.recall() if workspace.seen else None
         note = workspace.ledger.newest_checkpoint()
-        trust = _logged_trust(workspace)
-        signed = read_checkpoint(note, trust) if note else None
+        chain = _logged_trust(workspace)
+        signed = read_checkpoint(note, chain) if note else None
         wanted = {point.size: point.root for point in (seen, signed) if point is not None}
         builder = RootBuilder()
         with workspace.store.reading() as db:
@@ -66,7 +67,12 @@ class SoundLedger:
             raise LedgerDamaged(
                 "the tree does not fit its entries", "a node or entry was edited", "run `assay ledger verify`"
             )
-        return cls(builder.size, root, trust, signed, workspace.ledger)
+        return cls(builder.size, root, chain, signed, workspace.ledger)
+
+    @property
+    def trust(self) -> Trust:
+        """The policy in force."""
+        return self.chain[-1]
 
     def mentioning(self, text: str) -> Sequence[Leaf]:
         """Every entry whose leaf holds `text`, found in the leaves themselves."""
@@ -80,37 +86,37 @@ class SoundLedger:
         return self._ledger.bundle(leaf)
 
 
-def read_checkpoint(note: bytes, trust: Trust) -> Checkpoint:
-    """Verifies a checkpoint by a log key of the trust policy.
+def read_checkpoint(note: bytes, chain: Sequence[Trust]) -> Checkpoint:
+    """Verifies a checkpoint by a log key of any version of the trust policy, so that a rotated key's stay valid.
 
     Raises:
-        LedgerDamaged: no log key of the policy signed it for this origin.
+        LedgerDamaged: no log key signed it for this origin.
     """
-    for key_id in trust.log.keys:
-        try:
-            checkpoint = verify_checkpoint(note, trust.log.origin, trust.keys[key_id].key.raw, _verifies)
-            _check_witnesses(note, trust)
-            return checkpoint
-        except NoteError as error:
-            problem = error
-    raise LedgerDamaged("the checkpoint is not signed by the ledger's key", str(problem.why) if trust.log.keys else "no log key",
-                        reason="checkpoint-unsigned")  # fmt: skip
+    problem = "no log key"
+    for trust in reversed(chain):
+        for key_id in trust.log.keys:
+            try:
+                return verify_checkpoint(note, trust.log.origin, trust.keys[key_id].key.raw, _verifies)
+            except NoteError as error:
+                problem = error.why
+    raise LedgerDamaged("the checkpoint is not signed by the ledger's key", problem, reason="checkpoint-unsigned")
 
 
-def _check_witnesses(note: bytes, trust: Trust) -> None:
-    """As many witnesses of the trust policy as it asks for must have cosigned; a witness is named by its owner.
+def witness_problem(note: bytes, trust: Trust) -> str:
+    """Why too few witnesses of the trust policy stand behind a checkpoint; "" if enough do.
 
-    Raises:
-        NoteError: a cosignature does not hold.
-        LedgerDamaged: too few witnesses.
+    A witness is named by its owner. Whoever keeps the log needs none; everybody else relies on them.
     """
     if trust.log.witness_threshold == 0:
-        return
+        return ""
     witnesses = {trust.keys[key_id].owner: trust.keys[key_id].key.raw for key_id in trust.log.witnesses}
-    found = verified_cosignatures(note, witnesses, _verifies)
+    try:
+        found = verified_cosignatures(note, witnesses, _verifies)
+    except NoteError as error:
+        return error.why
     if len(found) < trust.log.witness_threshold:
-        raise LedgerDamaged("the checkpoint has too few witnesses", f"{len(found)} of {trust.log.witness_threshold} cosigned it",
-                            "ask the witnesses to cosign the newest checkpoint", reason="checkpoint-unwitnessed")  # fmt: skip
+        return f"{len(found)} of {trust.log.witness_threshold} witnesses cosigned the checkpoint"
+    return ""
 
 
 def age_problem(signed: Checkpoint | None, trust: Trust, now: datetime) -> str:
@@ -147,12 +153,12 @@ def holds_log_key(workspace: Workspace) -> bool:
     return True
 
 
-def _logged_trust(workspace: Workspace) -> Trust:
+def _logged_trust(workspace: Workspace) -> tuple[Trust, ...]:
     with workspace.store.reading() as db:
         query = "SELECT idx, CAST(leaf AS BLOB) FROM entry WHERE instr(leaf, ?) ORDER BY idx"
         rows = db.execute(query, (TRUST_PAYLOAD.encode(),)).fetchall()
     leaves = [leaf for leaf in (Leaf.parse(*row) for row in rows) if leaf.type == TRUST_PAYLOAD]
-    return verify_chain([workspace.ledger.bundle(leaf) for leaf in leaves], workspace.pin)
+    return verified_chain([workspace.ledger.bundle(leaf) for leaf in leaves], workspace.pin)
 
 
 def _compare(wanted: dict[int, bytes], builder: RootBuilder) -> None:

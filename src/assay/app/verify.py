@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from assay.app.reader import Reader
-from assay.app.sound import SoundLedger, age_problem, holds_log_key, trust_problem
+from assay.app.sound import SoundLedger, age_problem, holds_log_key, trust_problem, witness_problem
 from assay.app.workspace import Workspace
 from assay.core.assets import Kind, Manifest, differences
 from assay.core.digests import Digest, short
@@ -98,14 +98,16 @@ def verify_digest(
         LedgerDamaged: the ledger cannot be relied on.
     """
     sound = SoundLedger.of(workspace)
-    reader = Reader(sound, sound.trust)
+    reader = Reader(sound, sound.chain)
     fresh: list[Reason] = []
     if problem := trust_problem(reader.trust, demand.now):
         fresh.append(trust_expired(problem))
     elif not holds_log_key(workspace):
         covered = sound.signed is not None and sound.signed.size == sound.size
-        stale = age_problem(sound.signed, reader.trust, demand.now) or (
-            "" if covered else "entries follow the last checkpoint"
+        stale = (
+            age_problem(sound.signed, reader.trust, demand.now)
+            or ("" if covered else "entries follow the last checkpoint")
+            or witness_problem(workspace.ledger.newest_checkpoint() or b"", reader.trust)
         )
         fresh += [checkpoint_stale(stale)] if stale else []
     return judged(reader, digest, demand, name, fresh, as_name=as_name)
@@ -236,7 +238,12 @@ def _decided(
     made = [
         e
         for e in evidence
-        if e.type == Predicate.DECISION and e.index > after and e.predicate.get("assay_target") == demand.stage
+        if e.type == Predicate.DECISION
+        and e.index > after
+        and e.predicate.get("assay_target") == demand.stage
+        and (
+            after < 0 or e.predicate.get("assay_ledgerSize", 0) > after
+        )  # it must have seen the lift, not only follow it
     ]
     trusted = [e for e in made if "gate" in e.roles]
     fix = f"run `assay gate ASSET --to {demand.stage}`"

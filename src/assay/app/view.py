@@ -33,7 +33,10 @@ def collect(workspace: Workspace, version: Version, stage: str, baseline: Versio
         EvidenceError: no trusted registrar registered the candidate.
     """
     sound = SoundLedger.of(workspace)
-    reader = Reader(sound, sound.trust)
+    reader = Reader(sound, sound.chain)
+    if (kind := workspace.manifest(version.digest).kind) != version.kind:
+        raise EvidenceError(f"{version} is registered as {version.kind}, but its manifest is of a {kind}",
+                            "rules for another kind would decide", reason="wrong-kind")  # fmt: skip
     head = Head(reader.trust.log.origin, sound.size, sound.root.hex())
     subject = standing_of(reader, version)
     base = standing_of(reader, baseline) if baseline else None

@@ -56,22 +56,23 @@ class Workspace(AbstractContextManager["Workspace"]):
     """An open workspace. Closing it signs a checkpoint if anything was logged, and remembers the head."""
 
     def __init__(self, folder: Path, *, clock: Clock = utc_now, passphrase: Passphrase = no_passphrase,
-                 state: Path | None = None) -> None:  # fmt: skip
+                 state: Path | None = None, pin: Digest | None = None) -> None:  # fmt: skip
         """Opens an existing workspace; `state` is where the last seen head is remembered.
+
+        `pin` is for `create` alone, which writes the pin's file last.
 
         Raises:
             UsageError: there is none in `folder`.
             LedgerDamaged: the ledger is older or other than the one seen before.
         """
-        pin = folder / "trust.pin"
         try:
-            self._pin = read_digest(pin.read_text("ascii").strip())
+            self._pin = pin or read_digest((folder / "trust.pin").read_text("ascii").strip())
         except FileNotFoundError as error:
             raise UsageError(
                 f"there is no workspace at {folder}", fix="run `assay init` in the project's folder"
             ) from error
         except OSError as error:
-            raise StorageError(f"cannot read {pin}", str(error)) from error
+            raise StorageError(f"cannot read {folder / 'trust.pin'}", str(error)) from error
         self.folder = folder
         self.clock = clock
         self._passphrase = passphrase
@@ -97,9 +98,11 @@ class Workspace(AbstractContextManager["Workspace"]):
             raise UsageError(f"there is a workspace at {folder} already", fix="remove the folder to begin anew")
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ".gitignore", b"*\n")
-        write_whole(folder / "trust.pin", f"{digest}\n".encode())
-        made = cls(folder, clock=clock, passphrase=passphrase, state=state)
+        for rest in folder.glob("ledger.sqlite*"):  # of a creation that was killed before it wrote the pin
+            rest.unlink()
+        made = cls(folder, clock=clock, passphrase=passphrase, state=state, pin=digest)
         made.append_trust(first_trust)
+        write_whole(folder / "trust.pin", f"{digest}\n".encode())
         made.seen = made._memory()
         return made
 
@@ -212,13 +215,16 @@ class Workspace(AbstractContextManager["Workspace"]):
         return Manifest.parse(data)
 
     def keep_location(self, digest: Digest, path: Path) -> None:
-        """Remembers where the bytes of an asset lie on this machine."""
-        write_whole(self.folder / "locations" / digest, str(path.absolute()).encode("utf-8", "surrogateescape"))
+        """Remembers where the bytes of an asset lie on this machine; a mere hint, so it is not synced to disk."""
+        target, where = self.folder / "locations" / digest, os.fsencode(path.absolute())
+        if self.location(digest) != path.absolute():
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(where)
 
     def location(self, digest: Digest) -> Path | None:
         """Where the bytes of an asset were last seen; they may have changed since."""
         try:
-            return Path((self.folder / "locations" / digest).read_bytes().decode("utf-8", "surrogateescape"))
+            return Path(os.fsdecode((self.folder / "locations" / digest).read_bytes()))
         except FileNotFoundError:
             return None
 

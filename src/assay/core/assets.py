@@ -301,6 +301,8 @@ def _path_problem(path: str) -> str:
         return f"deeper than {MAX_PATH_DEPTH} folders"
     if any(step in ("", ".", "..") for step in steps):
         return "it is absolute or has an empty, `.` or `..` step"
+    if any(step.endswith((".", " ")) for step in steps):
+        return "a step ends in a dot or a blank, which other systems drop"
     if "\\" in path or _DRIVE.match(path):
         return "it holds a backslash or a drive letter, which other systems read as a path"
     is_plain = path.isascii() and path.isprintable()

@@ -70,7 +70,7 @@ def _opened(path: Path) -> sqlite3.Connection | None:
             db.execute(
                 "CREATE TABLE IF NOT EXISTS hash(path TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID"
             )
-            db.execute("SELECT count(*) FROM hash").fetchone()
+            db.execute("SELECT 1 FROM hash LIMIT 1").fetchone()
             return db
         except sqlite3.DatabaseError:
             if attempt == 0:

@@ -27,10 +27,10 @@ from assay.core.times import stamp_ms
 from assay.evidence import merkle
 from assay.evidence.blobs import Blobs, put_small
 from assay.evidence.envelope import Signed
-from assay.evidence.keys import PublicKey, Signer
+from assay.evidence.keys import Signer
 from assay.evidence.note import Checkpoint, sign_checkpoint
 from assay.evidence.store import Store
-from assay.evidence.trust import TRUST_PAYLOAD, Trust, read_trust_envelope
+from assay.evidence.trust import TRUST_PAYLOAD, read_trust_envelope
 
 MAX_SUBJECTS_IN_LEAF = 32
 MAX_LEAF_BYTES = 4096
@@ -326,17 +326,6 @@ def subjects_in_leaf(statement: Statement) -> tuple[Digest, ...]:
     """The digests that an entry names, sorted: the asset always, and as many of its aliases as fit."""
     aliases = sorted({s.sha256 for s in statement.subjects} - {statement.subject})
     return tuple(sorted([statement.subject, *aliases[: MAX_SUBJECTS_IN_LEAF - 1]]))
-
-
-def log_key(trust: Trust) -> PublicKey:
-    """The first checkpoint key of a trust policy.
-
-    Raises:
-        LedgerError: the policy names none.
-    """
-    if not trust.log.keys:
-        raise LedgerError("the trust policy names no ledger key", "no checkpoint can be verified")
-    return trust.keys[trust.log.keys[0]].key
 
 
 def _leaf_json(item: Item, bundle: Digest, time: str) -> Json:

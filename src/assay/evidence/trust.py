@@ -87,7 +87,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Trust:
-    """A trust policy whose form was checked. Whether it is signed is the business of `verify_chain`."""
+    """A trust policy whose form was checked. Whether it is signed is the business of `verified_chain`."""
 
     version: int
     previous: Digest | None
@@ -204,8 +204,8 @@ def verify_next(data: bytes, before: Trust) -> Trust:
     return trust
 
 
-def verify_chain(envelopes: Sequence[bytes], pin: Digest | None) -> Trust:
-    """The newest policy of a chain, every link verified.
+def verified_chain(envelopes: Sequence[bytes], pin: Digest | None) -> tuple[Trust, ...]:
+    """Every policy of a chain, oldest first, every link verified; the last is in force.
 
     Raises:
         TrustError: the chain is empty or a link does not hold.
@@ -214,10 +214,10 @@ def verify_chain(envelopes: Sequence[bytes], pin: Digest | None) -> Trust:
         raise TrustError(
             "there is no trust policy", "nobody may say anything yet", "run `assay init`", reason="trust-missing"
         )
-    trust = verify_first(envelopes[0], pin)
+    chain = [verify_first(envelopes[0], pin)]
     for data in envelopes[1:]:
-        trust = verify_next(data, trust)
-    return trust
+        chain.append(verify_next(data, chain[-1]))
+    return tuple(chain)
 
 
 def _check_threshold(envelope: Envelope, trust: Trust, root: Trust) -> None:

@@ -30,7 +30,7 @@ _MOVES: Final[Mapping[State, Mapping[State, str]]] = {
     State.CANDIDATE: {State.APPROVED: "releaser", State.QUARANTINED: "incident", State.RETIRED: "releaser"},
     State.APPROVED: {State.PRODUCTION: "releaser", State.QUARANTINED: "incident", State.RETIRED: "releaser"},
     State.PRODUCTION: {State.APPROVED: "releaser", State.QUARANTINED: "incident"},
-    State.QUARANTINED: {State.CANDIDATE: "incident", State.RETIRED: "releaser"},
+    State.QUARANTINED: {State.CANDIDATE: "incident", State.SOURCED: "incident", State.RETIRED: "releaser"},
     State.RETIRED: {},
 }
 

@@ -28,18 +28,19 @@ TABLES: Final = """
 CREATE TABLE trust(version INTEGER PRIMARY KEY, idx INTEGER NOT NULL, digest BLOB NOT NULL, envelope BLOB NOT NULL);
 CREATE TABLE version(name TEXT NOT NULL, n INTEGER NOT NULL, digest TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
                      idx INTEGER NOT NULL, statement TEXT NOT NULL, labels TEXT NOT NULL, declared TEXT NOT NULL,
-                     origin TEXT NOT NULL, symlinks TEXT NOT NULL, PRIMARY KEY(name, n), UNIQUE(name, digest)) WITHOUT ROWID;
+                     origin TEXT NOT NULL, symlinks TEXT NOT NULL, files INTEGER NOT NULL, PRIMARY KEY(name, n), UNIQUE(name, digest)) WITHOUT ROWID;
 CREATE INDEX version_digest ON version(digest);
 CREATE TABLE alias(name TEXT NOT NULL, alias TEXT NOT NULL, digest TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(name, alias)) WITHOUT ROWID;
 CREATE TABLE decision(digest TEXT NOT NULL, target TEXT NOT NULL, idx INTEGER NOT NULL, statement TEXT NOT NULL, answer TEXT NOT NULL,
                       policy TEXT NOT NULL, mode TEXT NOT NULL, time TEXT NOT NULL, PRIMARY KEY(digest, target)) WITHOUT ROWID;
 CREATE TABLE denial(scope TEXT NOT NULL, value TEXT NOT NULL, idx INTEGER NOT NULL, reason TEXT NOT NULL, severity TEXT NOT NULL,
                     incident TEXT NOT NULL, PRIMARY KEY(scope, value)) WITHOUT ROWID;
+CREATE TABLE lift(scope TEXT NOT NULL, value TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(scope, value)) WITHOUT ROWID;
 CREATE TABLE scan(digest TEXT NOT NULL, check_id TEXT NOT NULL, idx INTEGER NOT NULL, is_clean INTEGER NOT NULL, PRIMARY KEY(digest, check_id)) WITHOUT ROWID;
 CREATE TABLE lineage(child TEXT NOT NULL, parent TEXT NOT NULL, role TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(child, parent, role)) WITHOUT ROWID;
 CREATE INDEX lineage_parent ON lineage(parent);
 """
-PROJECTED: Final = ("trust", "version", "alias", "decision", "denial", "scan", "lineage")
+PROJECTED: Final = ("trust", "version", "alias", "decision", "denial", "lift", "scan", "lineage")
 
 
 class Projection:
@@ -120,9 +121,10 @@ class Projection:
             )
         is_denied = _is_denied(db, name, digest)
         state = State.QUARANTINED if is_denied else State.SOURCED
-        db.execute("INSERT INTO version VALUES(?,?,?,?,?,?,?,?,?,?,?)", (
+        db.execute("INSERT INTO version VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", (
             name, n, digest, kind, state, leaf.index, statement.digest,
-            _text(said.get("labels", {})), _text(said.get("declared", {})), _text(said.get("origin", {})), said["manifest"]["symlinks"],
+            _text(said.get("labels", {})), _text(said.get("declared", {})), _text(said.get("origin", {})),
+            said["manifest"]["symlinks"], said["manifest"]["entries"],
         ))  # fmt: skip
 
     def _label(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
@@ -139,8 +141,9 @@ class Projection:
         said, check_id = statement.predicate, statement.predicate["head"]["check"]["id"]
         for name, kind in _names(db, statement.subject):
             if self._roles(db, leaf, statement.type, name, kind, check_id):
-                verdicts = [file["verdict"] for file in said["files"]]
-                is_clean = said["state"] == "done" and bool(verdicts) and set(verdicts) == {"clean"}
+                verdicts = {file["path"]: file["verdict"] for file in said["files"]}
+                is_whole = len(verdicts) >= _files_of(db, name, statement.subject)
+                is_clean = said["state"] == "done" and is_whole and set(verdicts.values()) == {"clean"}
                 db.execute(
                     "INSERT OR REPLACE INTO scan VALUES(?,?,?,?)", (statement.subject, check_id, leaf.index, is_clean)
                 )
@@ -162,6 +165,9 @@ class Projection:
     def _decision(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
         said = statement.predicate
         for name, kind in _names(db, statement.subject):
+            if (lifted := _lifted_at(db, name, statement.subject)) >= said.get("assay_ledgerSize", 0):
+                raise StateError("the decision is older than a lift of this asset", f"the lift is ledger entry {lifted}",
+                                 "gate it anew", reason="decision-outdated")  # fmt: skip
             if "gate" in self._roles(db, leaf, statement.type, name, kind):
                 passed = said["verificationResult"] == "PASSED" and said["assay_decision"] == "allow"
                 answer = "allow" if passed else said["assay_decision"].replace("allow", "undecided")
@@ -253,12 +259,13 @@ class Projection:
             db.execute("INSERT OR REPLACE INTO denial VALUES(?,?,?,?,?,?)", row)
         elif self._lifted(db, leaf, statement, _quarantined_at(db, kind_of_scope, value), rows[0][0], rows[0][2]):
             db.execute("DELETE FROM denial WHERE scope=? AND value=?", (kind_of_scope, value))
+            db.execute("INSERT OR REPLACE INTO lift VALUES(?,?,?)", (kind_of_scope, value, leaf.index))
         else:
             return
         for name, digest, _, state in rows:
             is_denied = _is_denied(db, name, digest)
             if state != State.RETIRED and is_denied != (state == State.QUARANTINED):
-                _move(db, name, digest, State.QUARANTINED if is_denied else State.CANDIDATE)
+                _move(db, name, digest, State.QUARANTINED if is_denied else _state_after_lift(db, name, digest))
                 db.execute("DELETE FROM decision WHERE digest=?", (digest,))  # gated anew after a lift
 
     def _lifted(
@@ -325,6 +332,27 @@ def _check_cleared(db: sqlite3.Connection, digest: Digest, row: sqlite3.Row) -> 
     if not has_origin and not db.execute("SELECT 1 FROM lineage WHERE child=?", (digest,)).fetchone():
         raise StateError("nobody says where the asset comes from", "there is no origin and no provenance statement",
                          "register it with an origin, or make it with `assay train`", reason="no-origin")  # fmt: skip
+
+
+def _state_after_lift(db: sqlite3.Connection, name: str, digest: Digest) -> State:
+    """Candidate if the asset would be one today, else sourced."""
+    try:
+        _check_cleared(db, digest, _version(db, name, digest))
+    except StateError:
+        return State.SOURCED
+    return State.CANDIDATE
+
+
+def _lifted_at(db: sqlite3.Connection, name: str, digest: Digest) -> int:
+    """The index of the last lift of these bytes or of the name; -1 if there was none."""
+    query = "SELECT coalesce(max(idx), -1) FROM lift WHERE (scope='digest' AND value=?) OR (scope='name' AND value=?)"
+    return int(db.execute(query, (digest, name)).fetchone()[0])
+
+
+def _files_of(db: sqlite3.Connection, name: str, digest: Digest) -> int:
+    """How many files the manifest of a version has; at least one."""
+    row = db.execute("SELECT files FROM version WHERE name=? AND digest=?", (name, digest)).fetchone()
+    return max(1, int(row[0]))
 
 
 def _stand_down(db: sqlite3.Connection, name: str, digest: Digest) -> None:

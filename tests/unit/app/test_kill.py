@@ -73,7 +73,7 @@ def write_until_killed(folder: Path, turn: int) -> None:
         made = record(workspace, manifest(files), Description(name, Kind.MODEL, origin={"uri": "https://example.org"}))
         tell(made.receipt)
         version = made.version
-        tell(*team.log(workspace, scan_of(version), "runner"))
+        tell(*team.log(workspace, scan_of(version, ["clean"] * len(files)), "runner"))
         tell(move(workspace, version, State.CANDIDATE, "clean"))
         tell(team.allow(workspace, version, "approved"))
         tell(move(workspace, fresh(workspace, version), State.APPROVED, "allowed"))

@@ -227,7 +227,7 @@ def test_a_leaf_whose_type_is_not_that_of_its_statement_counts_for_nothing(tmp_p
         item = Item.of(sign(scan_of(version), team["runner"]))
         workspace.ledger.append([replace(item, type="urn:test:other:v1")])
         sound = SoundLedger.of(workspace)
-        found = Reader(sound, sound.trust).about(version.digest)
+        found = Reader(sound, sound.chain).about(version.digest)
         assert [e.problem for e in found] == ["", "malformed"] and found[1].roles == ()
 
 

@@ -49,7 +49,9 @@ from assay.core.errors import (
     StorageError,
     Undecided,
 )
+from assay.evidence.envelope import open_bundle
 from assay.evidence.keys import PrivateKey
+from assay.evidence.ledger import Item
 from assay.evidence.merkle import leaf_hash, verify_inclusion
 from assay.evidence.predicates import Predicate
 from assay.registry.lifecycle import State
@@ -121,10 +123,12 @@ def test_a_decision_grows_old_and_one_from_the_future_is_not_believed(place: Pla
 
 def test_a_replayed_decision_is_the_old_one(place: Place) -> None:
     workspace, team, version = place
-    old = workspace.clock()
+    allowed = workspace.registry.decision(version.digest, "production")
+    assert allowed is not None
+    bundle = workspace.ledger.bundle(workspace.ledger.find(allowed.statement)[0])
     later(workspace, seconds=5)
     team.allow(workspace, version, "production", answer="deny")
-    replayed = team.allow(workspace, version, "production", at=old)
+    replayed = workspace.log([Item.of(open_bundle(bundle, workspace.trust().public_keys))])[0]
     assert not replayed.is_new and asked(workspace, version) == ["denied"]
 
 
@@ -219,7 +223,7 @@ def test_whoever_trained_it_does_not_count_as_its_evaluator(tmp_path: Path) -> N
 
         def problems() -> list[str]:
             sound = SoundLedger.of(workspace)
-            about = Reader(sound, sound.trust).about(model.digest)
+            about = Reader(sound, sound.chain).about(model.digest)
             return [e.problem for e in about if e.type == Predicate.EVAL_RESULT]
 
         assert problems() == [""]
@@ -579,3 +583,13 @@ def test_a_workspace_on_a_read_only_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(AssayError):
         Workspace(tmp_path / "ro" / ".assay", state=tmp_path / "state2")
     (tmp_path / "ro" / ".assay").chmod(0o700)
+
+
+def test_who_leaves_the_incident_role_does_not_take_a_quarantine_along(place: Place) -> None:
+    workspace, team, version = place
+    team.log(workspace, quarantine_of(version, "quarantine"), "ada")
+    roles = {name: tuple(r for r in held if (name, r) != ("ada", "incident")) for name, held in team.roles.items()}
+    later_team = Team(keys=team.keys, roles=roles)
+    policy = later_team.policy(version=2, previous=sha256(team.policy()))
+    workspace.append_trust(later_team.envelope(policy))
+    assert asked(workspace, version) == ["quarantined"]

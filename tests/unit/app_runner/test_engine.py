@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,9 +88,7 @@ def test_every_kind_of_outcome_arrives_as_it_was_yielded(ask: Ask, model: Locate
 
 
 def test_a_job_that_takes_too_long_is_ended_and_keeps_its_bad_news(ask: Ask) -> None:
-    began = time.monotonic()
     result = ask("sleep", limits=Limits(wall_s=0.5))
-    assert time.monotonic() - began < 5
     assert result.failure is not None
     assert (result.failure.kind, result.failure.text) == (FailureKind.TIMEOUT, "took longer than 0.5 s")
     assert [type(outcome) for outcome in result.outcomes] == [Finding]
@@ -155,11 +152,10 @@ def test_progress_arrives_at_most_ten_times_a_second(model: Located) -> None:
 
 
 def test_jobs_run_side_by_side(model: Located) -> None:
-    began = time.monotonic()
     jobs = [job("nap", model, options={"nap_s": 0.5}) for _ in range(6)]
-    events = list(run(jobs, now=lambda: datetime.now(UTC), workers=6))
-    assert time.monotonic() - began < 2
-    assert sum(isinstance(event, Finished) for event in events) == 6
+    events = [type(event) for event in run(jobs, now=lambda: datetime.now(UTC), workers=6)]
+    assert events.count(Finished) == 6
+    assert events[:6].count(Started) == 6  # all began before the first ended
 
 
 def test_no_more_jobs_run_at_once_than_workers(model: Located) -> None:
@@ -211,9 +207,7 @@ def test_a_check_that_is_gone_from_its_module_is_unloadable(model: Located) -> N
 def test_leaving_the_loop_early_ends_the_workers(model: Located) -> None:
     events = run([job("sleep", model)], now=lambda: datetime.now(UTC))
     assert isinstance(next(events), Started)
-    began = time.monotonic()
-    events.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - began < 5
+    events.close()  # type: ignore[attr-defined]  # the job sleeps for minutes; the test's own limit would end it
 
 
 def test_no_jobs_are_no_events() -> None:

@@ -17,7 +17,7 @@ from assay.core.errors import MalformedInput, TrustError
 from assay.evidence.envelope import envelope_json, pae
 from assay.evidence.keys import PrivateKey, PublicKey
 from assay.evidence.ledger import Item
-from assay.evidence.trust import TRUST_PAYLOAD, read_trust, sign_trust, verify_chain, verify_first, verify_next
+from assay.evidence.trust import TRUST_PAYLOAD, read_trust, sign_trust, verified_chain, verify_first, verify_next
 
 TEAM = Team()
 FIRST = TEAM.policy()
@@ -252,10 +252,10 @@ def test_a_revoked_root_key_has_no_voice_in_the_next_policy() -> None:
 def test_a_chain_is_verified_link_by_link() -> None:
     third = TEAM.policy(version=3, previous=sha256(NEXT))
     chain = [TEAM.envelope(payload) for payload in (FIRST, NEXT, third)]
-    assert verify_chain(chain, sha256(FIRST)).version == 3
+    assert verified_chain(chain, sha256(FIRST))[-1].version == 3
     for broken in ([], chain[1:], [chain[0], chain[2]], [chain[0], chain[0]], [*chain, chain[1]], chain[::-1]):
         with pytest.raises(TrustError):
-            verify_chain(broken, sha256(FIRST))
+            verified_chain(broken, sha256(FIRST))
 
 
 def test_a_policy_ends() -> None:

@@ -306,7 +306,6 @@ def _workspace(folder: Path, state: Path | None) -> Workspace:
         save_key(folder / FOLDER, name, key, None)
     members = [Member(keys[name].public, name, roles) for name, roles in PERSONS.items()]
     policy = first_policy(new_origin(), members, utc_now(), days=30)
-    (folder / FOLDER / MARKER).write_text("made by `assay demo`; removed when it is played again\n", "utf-8")
     return Workspace.create(folder / FOLDER, sign_trust(policy, [keys["ada"]]), sha256(policy), state=state)
 
 
@@ -325,7 +324,9 @@ def _clear(folder: Path) -> None:
 
 
 def _lay_out(folder: Path, data: Tables) -> None:
-    for name in ("data", "models", "policies", FOLDER):
+    (folder / FOLDER).mkdir()  # first, with its marker: a demo that was interrupted can be played again
+    (folder / FOLDER / MARKER).write_text("made by `assay demo`; removed when it is played again\n", "utf-8")
+    for name in ("data", "models", "policies"):
         (folder / name).mkdir()
     texts = {"training": data.training, "holdout": data.holdout, "holdout-small": data.small, "biased": data.biased}
     for name, text in texts.items():

@@ -11,6 +11,7 @@ from pathlib import Path
 from assay.app.demo.story import Ending, Step, play
 from assay.core.canonical import Json
 from assay.core.decisions import Answer, Decision, RuleOutcome, RuleResult
+from assay.core.errors import UsageError
 from assay.surfaces.cli.checking import draw
 from assay.surfaces.cli.progress import bars
 from assay.surfaces.cli.session import Session
@@ -39,6 +40,8 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
 def run(command: str, options: argparse.Namespace) -> int:
     """Runs `demo`."""
     session = Session(options)
+    if options.dry_run:
+        raise UsageError("the demo has no dry run", "it plays in a folder of its own", "assay demo --folder DIR")
     folder = (options.folder or Path.cwd()).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)

@@ -56,7 +56,8 @@ def _versions(session: Session, workspace: Workspace) -> int:
 
 def _log(session: Session, workspace: Workspace) -> int:
     version = resolve(workspace, session.project, session.options.asset)
-    found = Reader(SoundLedger.of(workspace), workspace.trust()).about(version.digest)
+    sound = SoundLedger.of(workspace)
+    found = Reader(sound, sound.chain).about(version.digest)
     statements: list[Json] = [
         {"digest": shown(e.digest), "index": e.index, "type": short_type(e.type), "signer": e.owner or e.key_id, "roles": list(e.roles),
          "time": e.logged_at, "problem": e.problem, "summary": _summary(e)}

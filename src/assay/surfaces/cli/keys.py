@@ -8,12 +8,13 @@ import json
 import sys
 from pathlib import Path
 
+from assay.app.sign import save_p256
 from assay.app.trust_setup import extended, sign_with
 from assay.app.workspace import Workspace, save_key
 from assay.core.canonical import Json
 from assay.core.digests import shown
 from assay.core.errors import UsageError
-from assay.evidence.keys import PrivateKey, PublicKey, check_key_name
+from assay.evidence.keys import P256Key, PrivateKey, PublicKey, check_key_name
 from assay.evidence.trust import ROLES, sign_trust
 from assay.surfaces.cli.session import Session, count, receipt_text, table
 
@@ -33,6 +34,9 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--owner", help="trust: the person or machine that the key belongs to")
     parser.add_argument("--role", action="append", default=[], choices=(*ROLES, "root"), help="trust: may be repeated")
+    parser.add_argument(
+        "--type", choices=("ed25519", "p256"), default="ed25519", help="new: p256 is for `assay sign`, for other tools"
+    )
     parser.add_argument("--no-passphrase", action="store_true", help="new: keep the key unencrypted on disk")
     parser.add_argument(
         "--sign-with",
@@ -58,11 +62,21 @@ def _new(session: Session) -> int:
     if session.options.dry_run:
         session.show("key", {"name": name, "key_id": None, "public": None}, f"would make key {name}")
         return 0
+    if session.options.type == "p256":
+        return _new_p256(session, name)
     key = PrivateKey.generate()
     save_key(session.folder, name, key, None if session.options.no_passphrase else _passphrase(name))
     public = f"{key.public.keytype}:{key.public.public}"
     session.show("key", {"name": name, "key_id": key.public.key_id, "public": public},
                  f"key {name}\n  id      {key.public.key_id}\n  public  {public}\n  next    assay key trust {name} --owner PERSON --role ROLE")  # fmt: skip
+    return 0
+
+
+def _new_p256(session: Session, name: str) -> int:
+    key = P256Key.generate()
+    path = save_p256(session.folder, name, key, None if session.options.no_passphrase else _passphrase(name))
+    session.show("key", {"name": name, "key_id": key.public.key_id, "public": key.public.public, "file": str(path)},
+                 f"key {name}\n  id      {key.public.key_id}\n  public  {path}\n  next    assay sign PATH --key {name}")  # fmt: skip
     return 0
 
 
@@ -145,6 +159,9 @@ def _public(workspace: Workspace, text: str) -> PublicKey:
     if text.startswith("ed25519:"):
         return PublicKey("ed25519", text.removeprefix("ed25519:"))
     path = workspace.folder / "keys" / f"{text}.pub"
+    if path.is_file() and path.read_bytes().startswith(b"-----BEGIN"):
+        raise UsageError(f"key {text[:80]} is for `assay sign` only", "P-256 keys sign models, Ed25519 keys sign statements",
+                         "make one with `assay key new NAME`")  # fmt: skip
     try:
         keytype, public, _ = Path(path).read_text("ascii").split()
     except (OSError, ValueError) as error:

@@ -24,10 +24,13 @@ COMMANDS: Final = {
     "train": ("training", "run a training command and record its provenance"),
     "check": ("checking", "run the checks that fit an asset and sign what they found"),
     "checks": ("checking", "list all checks"),
+    "deps": ("depending", "match dependencies against imported advisories"),
+    "advisories": ("depending", "import advisories (OSV) and match stored bills again"),
     "gate": ("deciding", "ask the policies whether an asset may go to a stage"),
     "promote": ("deciding", "gate, then point a stage to the asset"),
     "rollback": ("deciding", "gate the previous version, then point the stage back to it"),
     "policy": ("policies", "lint, test or explain policies"),
+    "sign": ("signing", "write a model signature that other tools verify (OpenSSF Model Signing)"),
     "verify": ("running", "say whether exactly these bytes may run"),
     "bundle": ("running", "write everything needed to verify offline"),
     "quarantine": ("living", "deny an asset everywhere, at once"),
@@ -49,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(given)
+        code = _run(given)
+        sys.stdout.flush()  # here, where a reader that went away can still be met
+        return code
     except AssayError as error:
         _say(f"assay: {error}")
         return _softened(error.exit_code, given)

@@ -16,6 +16,7 @@ from assay.core.times import duration
 from assay.evidence.blobs import write_whole
 from assay.evidence.files import manifest_of
 from assay.surfaces.cli.session import Session, resolve, typed
+from assay.surfaces.cli.signing import add_verify_arguments, verify_oms
 
 ABOUT = {
     "verify": "Recomputes the digest of a path and says whether exactly these bytes may run: signatures, trust, decision, age, quarantine.",
@@ -45,6 +46,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         "--max-age", metavar="DURATION", type=typed(duration), help="oldest decision that counts; default 30d"
     )
     parser.add_argument("--policy", type=Path, metavar="FILE", help="the decision must be under this policy")
+    add_verify_arguments(parser)
 
 
 def run(command: str, options: argparse.Namespace) -> int:
@@ -54,6 +56,8 @@ def run(command: str, options: argparse.Namespace) -> int:
 
 def _verify(session: Session) -> int:
     options = session.options
+    if options.oms or options.public_key:
+        return verify_oms(session)
     answer = _offline(session) if options.bundle else _online(session)
     reasons = [{"code": r.code, "text": r.text, "fix": r.fix, "undecided": r.is_undecided} for r in answer.reasons]
     session.show("verify", {
