@@ -119,9 +119,14 @@ class _Audit:
         except AssayError as error:
             text = f"{error.what}: {error.why}" if error.why else error.what
             return Problem(error.reason or "entry", text, leaf.index)
-        if leaf.type == Predicate.QUARANTINE:  # the fold of a lift looks for its other signature
-            row = (leaf.index, leaf.data, b"", change.statement, change.key)
-            replay.execute("INSERT INTO entry VALUES(?,?,?,?,?)", row)
+        row = (
+            leaf.index,
+            leaf.data,
+            b"",
+            change.statement,
+            change.key,
+        )  # where two must sign, the fold looks for the other
+        replay.execute("INSERT INTO entry VALUES(?,?,?,?,?)", row)
         return None
 
     def _keys(self, db: sqlite3.Connection) -> dict[str, Listed]:

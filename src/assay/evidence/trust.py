@@ -134,6 +134,11 @@ class Trust:
             and len({self.keys[k].owner for k in valid if k in role.members}) >= role.threshold
         )
 
+    def is_awaited(self, key_id: str, roles: Iterable[str], *, predicate: str, name: str, kind: str) -> bool:
+        """Whether a member of one of `roles` signed, whose threshold asks for more persons than one."""
+        wanted = [self.roles[role] for role in roles if role in self.roles]
+        return any(r.threshold > 1 and key_id in r.members and r.allows(predicate, name, kind, "") for r in wanted)
+
     def owner_of(self, key_id: str) -> str:
         """The person or machine behind a key; "" if the key is unknown."""
         return self.keys[key_id].owner if key_id in self.keys else ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from assay.core.assets import check_alias, check_name
@@ -62,7 +63,7 @@ class Projection:
         }
 
     def fold(self, db: sqlite3.Connection, leaf: Leaf, item: Item) -> None:
-        """Applies one entry.
+        """Applies one entry. Where a role asks for several persons, it takes effect with the signature that completes them.
 
         Raises:
             MalformedInput: the predicate does not follow its schema.
@@ -76,7 +77,8 @@ class Projection:
             raise EvidenceError("entry holds no statement", item.type)
         check_predicate(item.statement)
         if (handler := self._handlers.get(item.type)) is not None:
-            handler(db, leaf, item.statement)
+            with suppress(_Awaited):
+                handler(db, leaf, item.statement)
 
     def trust(self, db: sqlite3.Connection) -> Trust:
         """The trust policy in force.
@@ -175,6 +177,8 @@ class Projection:
                     statement.subject, said["assay_target"], leaf.index, statement.digest, answer,
                     said["policy"]["digest"]["sha256"], said.get("assay_mode", "enforce"), said["timeVerified"],
                 ))  # fmt: skip
+                return
+            if self.trust(db).is_awaited(leaf.key_id, ("gate",), predicate=statement.type, name=name, kind=kind):
                 return
         raise EvidenceError(
             "decision is not by a gate", "its signer lacks the role `gate` for this asset", reason="wrong-signer"
@@ -285,13 +289,17 @@ class Projection:
 
     def _roles(self, db: sqlite3.Connection, leaf: Leaf, predicate: str, name: str, kind: str,
                check: str = "", key_id: str = "") -> tuple[str, ...]:  # fmt: skip
-        return self.trust(db).roles_of([key_id or leaf.key_id], index=leaf.index, time=instant(leaf.time),
-                                       predicate=predicate, name=name, kind=kind, check=check)  # fmt: skip
+        trust = self.trust(db)
+        signers = [key_id] if key_id else _signers(db, trust, leaf)
+        return trust.roles_of(signers, index=leaf.index, time=instant(leaf.time),
+                              predicate=predicate, name=name, kind=kind, check=check)  # fmt: skip
 
     def _require(
         self, db: sqlite3.Connection, leaf: Leaf, predicate: str, name: str, kind: str, roles: tuple[str, ...]
     ) -> None:
         if not set(self._roles(db, leaf, predicate, name, kind)) & set(roles):
+            if self.trust(db).is_awaited(leaf.key_id, roles, predicate=predicate, name=name, kind=kind):
+                raise _Awaited
             raise EvidenceError(
                 f"the signer may not say this about {name}",
                 f"key {leaf.key_id[:16]}… has none of the roles {', '.join(roles)} for {kind} {name}",
@@ -300,17 +308,16 @@ class Projection:
             )
 
 
-def ancestors(db: sqlite3.Connection, digest: Digest, hops: int = 32) -> set[Digest]:
-    """Everything that provenance says `digest` was made from, at most `hops` steps back."""
-    found: set[Digest] = set()
-    frontier = {digest}
-    for _ in range(hops):
-        parents = {p for child in frontier for (p,) in db.execute("SELECT parent FROM lineage WHERE child=?", (child,))}
-        frontier = parents - found - {digest}
-        found |= frontier
-        if not frontier:
-            break
-    return found
+class _Awaited(Exception):
+    """The signer may say this, but the role's threshold asks for another person too."""
+
+
+def _signers(db: sqlite3.Connection, trust: Trust, leaf: Leaf) -> list[str]:
+    """This signer and, where some role asks for several persons, those who signed the same statement before."""
+    if all(role.threshold == 1 for role in trust.roles.values()):
+        return [leaf.key_id]
+    earlier = db.execute("SELECT key FROM entry WHERE statement=?", (bytes.fromhex(leaf.statement),)).fetchall()
+    return [leaf.key_id, *(row[0].hex() for row in earlier)]
 
 
 def _allowed(db: sqlite3.Connection, digest: Digest, target: str) -> str:

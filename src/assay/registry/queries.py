@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from assay.core.digests import Digest
 from assay.core.errors import UsageError
 from assay.evidence.store import Store
 from assay.registry.lifecycle import State
-from assay.registry.projection import ancestors
 
 
 @dataclass(frozen=True)
@@ -140,24 +138,6 @@ class Registry:
                  " WHERE (scope='digest' AND value=?) OR (scope='name' AND value=?) ORDER BY scope, value")  # fmt: skip
         with self._store.reading() as db:
             return tuple(Denial(*row) for row in db.execute(query, (digest, name)).fetchall())
-
-    def tainted_by(self, digest: Digest) -> tuple[Digest, ...]:
-        """Quarantined assets that this one was made from, at most 32 steps back."""
-        with self._store.snapshot() as db:
-            return tuple(sorted(d for d in ancestors(db, digest) if _is_quarantined(db, d)))
-
-    def parents(self, digest: Digest) -> tuple[tuple[str, Digest], ...]:
-        """(role, digest) of everything that trusted provenance says this asset was made from."""
-        with self._store.reading() as db:
-            return tuple(
-                db.execute("SELECT role, parent FROM lineage WHERE child=? ORDER BY role, parent", (digest,)).fetchall()
-            )
-
-
-def _is_quarantined(db: sqlite3.Connection, digest: Digest) -> bool:
-    denied = db.execute("SELECT 1 FROM denial WHERE scope='digest' AND value=?", (digest,)).fetchone()
-    held = db.execute("SELECT 1 FROM version WHERE digest=? AND state=?", (digest, State.QUARANTINED)).fetchone()
-    return denied is not None or held is not None
 
 
 def _version(row: tuple[Json, ...]) -> Version:

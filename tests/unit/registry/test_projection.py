@@ -26,7 +26,10 @@ from assay.app.audit import audit
 from assay.app.lifecycle import lift as lift_both
 from assay.app.lifecycle import move, quarantine
 from assay.app.promote import withdraw
+from assay.app.reader import Reader
 from assay.app.register import set_labels
+from assay.app.sound import SoundLedger
+from assay.app.view import standing_of
 from assay.app.workspace import Workspace
 from assay.core.assets import Kind, Reference
 from assay.core.digests import sha256
@@ -414,7 +417,8 @@ def test_taint_reaches_what_was_made_from_quarantined_inputs(place: Place) -> No
     team.log(workspace, provenance_of(model, base), "tess")
     team.log(workspace, provenance_of(data, model), "tess")  # a circle ends too
     quarantine(workspace, data, "poisoned")
-    assert workspace.registry.tainted_by(model.digest) == (data.digest,)
+    sound = SoundLedger.of(workspace)
+    assert standing_of(Reader(sound, sound.chain), model).tainted_by == (data.digest,)
 
 
 @pytest.mark.parametrize("signer", ["eve", "ada", "mallory"])
@@ -422,7 +426,8 @@ def test_provenance_by_somebody_without_the_role_links_nothing(place: Place, sig
     workspace, team = place
     data, model = team.registered(workspace, "data", content=b"d"), team.registered(workspace, "model", content=b"m")
     team.log(workspace, provenance_of(model, data), signer)
-    assert workspace.registry.parents(model.digest) == ()
+    with workspace.store.reading() as db:
+        assert db.execute("SELECT * FROM lineage").fetchall() == []
 
 
 # -- trust
@@ -473,3 +478,20 @@ def test_every_version_is_found_by_each_of_its_names(place: Place) -> None:
     for text in ("credit@2", "credit@staging", "nothing", f"credit@sha256:{'0' * 64}"):
         with pytest.raises(AssayError, match="not registered"):
             found(text)
+
+
+def test_a_role_of_two_persons_acts_with_the_second_signature(place: Place) -> None:
+    """A threshold above one used to mean that the role could never act, because the fold saw one key at a time."""
+    workspace, team = place
+    version = team.registered(workspace)
+    both = Team(keys=team.keys, roles=dict(team.roles) | {"mallory": ("gate",)})
+    policy = both.policy(version=2, previous=sha256(team.policy()), thresholds={"gate": 2})
+    workspace.append_trust(both.envelope(policy))
+    statement = decision_of(version, "approved", workspace.clock())
+    both.log(workspace, statement, "runner")
+    assert workspace.registry.decision(version.digest, "approved") is None
+    both.log(workspace, statement, "mallory")
+    decided = workspace.registry.decision(version.digest, "approved")
+    assert decided is not None
+    assert decided.answer == "allow"
+    assert audit(workspace).ok
