@@ -25,11 +25,10 @@ from assay.app.workspace import Workspace
 from assay.core.errors import AssayError
 from assay.evidence.ledger import Leaf
 from assay.evidence.merkle import Node, RootBuilder, completed_nodes
-from assay.evidence.predicates import Predicate
 from assay.evidence.store import Store
-from assay.evidence.trust import TRUST_PAYLOAD, read_trust_envelope
-from assay.evidence.trust import verified_chain
-from assay.registry.projection import TABLES, Projection, rebuilt_tables
+from assay.evidence.trust import TRUST_PAYLOAD, read_trust_envelope, verified_chain
+from assay.registry.projection import Projection
+from assay.registry.rows import TABLES, rebuilt_tables
 
 MAX_PROBLEMS = 100
 

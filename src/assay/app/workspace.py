@@ -29,8 +29,9 @@ from assay.evidence.ledger import Clock, Item, Ledger, Receipt
 from assay.evidence.seen import SeenHeads, state_folder
 from assay.evidence.store import Store
 from assay.evidence.trust import Trust
-from assay.registry.projection import TABLES, Projection
+from assay.registry.projection import Projection
 from assay.registry.queries import Registry
+from assay.registry.rows import TABLES
 
 FOLDER = ".assay"
 Passphrase = Callable[[str], bytes]

@@ -11,12 +11,10 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
 
 from assay.core.assets import check_alias, check_name
-from assay.core.canonical import Json, canonical
 from assay.core.digests import Digest
-from assay.core.errors import EvidenceError, LedgerError, StateError, TrustError
+from assay.core.errors import EvidenceError, StateError, TrustError
 from assay.core.statements import Statement
 from assay.core.times import instant
 from assay.evidence.envelope import read_envelope
@@ -24,24 +22,20 @@ from assay.evidence.ledger import Item, Leaf
 from assay.evidence.predicates import Predicate, check_predicate
 from assay.evidence.trust import TRUST_PAYLOAD, Trust, read_trust, verify_first, verify_next
 from assay.registry.lifecycle import State, role_for
-
-TABLES: Final = """
-CREATE TABLE trust(version INTEGER PRIMARY KEY, idx INTEGER NOT NULL, digest BLOB NOT NULL, envelope BLOB NOT NULL);
-CREATE TABLE version(name TEXT NOT NULL, n INTEGER NOT NULL, digest TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
-                     idx INTEGER NOT NULL, statement TEXT NOT NULL, labels TEXT NOT NULL, declared TEXT NOT NULL,
-                     origin TEXT NOT NULL, symlinks TEXT NOT NULL, files INTEGER NOT NULL, PRIMARY KEY(name, n), UNIQUE(name, digest)) WITHOUT ROWID;
-CREATE INDEX version_digest ON version(digest);
-CREATE TABLE alias(name TEXT NOT NULL, alias TEXT NOT NULL, digest TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(name, alias)) WITHOUT ROWID;
-CREATE TABLE decision(digest TEXT NOT NULL, target TEXT NOT NULL, idx INTEGER NOT NULL, statement TEXT NOT NULL, answer TEXT NOT NULL,
-                      policy TEXT NOT NULL, mode TEXT NOT NULL, time TEXT NOT NULL, PRIMARY KEY(digest, target)) WITHOUT ROWID;
-CREATE TABLE denial(scope TEXT NOT NULL, value TEXT NOT NULL, idx INTEGER NOT NULL, reason TEXT NOT NULL, severity TEXT NOT NULL,
-                    incident TEXT NOT NULL, PRIMARY KEY(scope, value)) WITHOUT ROWID;
-CREATE TABLE lift(scope TEXT NOT NULL, value TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(scope, value)) WITHOUT ROWID;
-CREATE TABLE scan(digest TEXT NOT NULL, check_id TEXT NOT NULL, idx INTEGER NOT NULL, is_clean INTEGER NOT NULL, PRIMARY KEY(digest, check_id)) WITHOUT ROWID;
-CREATE TABLE lineage(child TEXT NOT NULL, parent TEXT NOT NULL, role TEXT NOT NULL, idx INTEGER NOT NULL, PRIMARY KEY(child, parent, role)) WITHOUT ROWID;
-CREATE INDEX lineage_parent ON lineage(parent);
-"""
-PROJECTED: Final = ("trust", "version", "alias", "decision", "denial", "lift", "scan", "lineage")
+from assay.registry.rows import (
+    allowed_by,
+    check_cleared,
+    files_of,
+    is_denied,
+    lifted_at,
+    move,
+    names_of,
+    quarantined_at,
+    stand_down,
+    state_after_lift,
+    text_of,
+    version_row,
+)
 
 
 class Projection:
@@ -121,30 +115,29 @@ class Projection:
             raise StateError(
                 f"{name}@{n} cannot be registered", f"the next version is {last + 1}", reason="version-taken"
             )
-        is_denied = _is_denied(db, name, digest)
-        state = State.QUARANTINED if is_denied else State.SOURCED
+        state = State.QUARANTINED if is_denied(db, name, digest) else State.SOURCED
         db.execute("INSERT INTO version VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", (
             name, n, digest, kind, state, leaf.index, statement.digest,
-            _text(said.get("labels", {})), _text(said.get("declared", {})), _text(said.get("origin", {})),
+            text_of(said.get("labels", {})), text_of(said.get("declared", {})), text_of(said.get("origin", {})),
             said["manifest"]["symlinks"], said["manifest"]["entries"],
         ))  # fmt: skip
 
     def _label(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
         said = statement.predicate
-        row = _version(db, said["name"], statement.subject)
+        row = version_row(db, said["name"], statement.subject)
         self._require(db, leaf, statement.type, said["name"], row["kind"], ("registrar", "data-owner"))
         labels = json.loads(row["labels"]) | said["labels"]
         db.execute(
-            "UPDATE version SET labels=? WHERE name=? AND digest=?", (_text(labels), said["name"], statement.subject)
+            "UPDATE version SET labels=? WHERE name=? AND digest=?", (text_of(labels), said["name"], statement.subject)
         )
 
     def _scan(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
         """A scan by somebody without the role is logged but clears nothing."""
         said, check_id = statement.predicate, statement.predicate["head"]["check"]["id"]
-        for name, kind in _names(db, statement.subject):
+        for name, kind in names_of(db, statement.subject):
             if self._roles(db, leaf, statement.type, name, kind, check_id):
                 verdicts = {file["path"]: file["verdict"] for file in said["files"]}
-                is_whole = len(verdicts) >= _files_of(db, name, statement.subject)
+                is_whole = len(verdicts) >= files_of(db, name, statement.subject)
                 is_clean = said["state"] == "done" and is_whole and set(verdicts.values()) == {"clean"}
                 db.execute(
                     "INSERT OR REPLACE INTO scan VALUES(?,?,?,?)", (statement.subject, check_id, leaf.index, is_clean)
@@ -155,7 +148,7 @@ class Projection:
         """Provenance by somebody without a role for the asset is logged but links nothing."""
         materials = statement.predicate["buildDefinition"]["resolvedDependencies"]
         for digest in {subject.sha256 for subject in statement.subjects}:
-            names = _names(db, digest)
+            names = names_of(db, digest)
             if not any(self._roles(db, leaf, statement.type, name, kind) for name, kind in names):
                 continue
             for material in materials:
@@ -166,8 +159,8 @@ class Projection:
 
     def _decision(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
         said = statement.predicate
-        for name, kind in _names(db, statement.subject):
-            if (lifted := _lifted_at(db, name, statement.subject)) >= said.get("assay_ledgerSize", 0):
+        for name, kind in names_of(db, statement.subject):
+            if (lifted := lifted_at(db, name, statement.subject)) >= said.get("assay_ledgerSize", 0):
                 raise StateError("the decision is older than a lift of this asset", f"the lift is ledger entry {lifted}",
                                  "gate it anew", reason="decision-outdated")  # fmt: skip
             if "gate" in self._roles(db, leaf, statement.type, name, kind):
@@ -186,7 +179,7 @@ class Projection:
 
     def _lifecycle(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
         said, digest = statement.predicate, statement.subject
-        row = _version(db, said["name"], digest)
+        row = version_row(db, said["name"], digest)
         before, after = State(said["from"]), State(said["to"])
         if row["state"] != before:
             raise StateError(
@@ -202,15 +195,15 @@ class Projection:
             )
         self._require(db, leaf, statement.type, said["name"], row["kind"], (role_for(before, after),))
         if after is State.CANDIDATE:
-            _check_cleared(db, digest, row)
+            check_cleared(db, digest, row)
         if after is State.APPROVED:
-            _allowed(db, digest, "approved")
-        _move(db, said["name"], digest, after)
+            allowed_by(db, digest, "approved")
+        move(db, said["name"], digest, after)
 
     def _promotion(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
         said, digest = statement.predicate, statement.subject
         name, alias = said["name"], check_alias(said["alias"])
-        row = _version(db, name, digest)
+        row = version_row(db, name, digest)
         self._require(db, leaf, statement.type, name, row["kind"], ("releaser",))
         if said.get("digest", digest) != digest:
             raise EvidenceError(
@@ -227,11 +220,11 @@ class Projection:
             if held is None or held[0] != digest:
                 raise StateError(f"{name}@{alias} does not point to this version")
             db.execute("DELETE FROM alias WHERE name=? AND alias=?", (name, alias))
-            _stand_down(db, name, digest)
+            stand_down(db, name, digest)
             return
         if State(row["state"]) not in (State.APPROVED, State.PRODUCTION):
             raise StateError(f"{name}@{row['n']} is {row['state']}", "only an approved version can be promoted")
-        if _allowed(db, digest, alias) != said.get("decision"):
+        if allowed_by(db, digest, alias) != said.get("decision"):
             raise StateError(
                 "promotion names another decision",
                 f"the newest decision for {alias} counts",
@@ -239,8 +232,8 @@ class Projection:
             )
         db.execute("INSERT OR REPLACE INTO alias VALUES(?,?,?,?)", (name, alias, digest, leaf.index))
         if held and held[0] != digest:
-            _stand_down(db, name, held[0])
-        _move(db, name, digest, State.PRODUCTION)
+            stand_down(db, name, held[0])
+        move(db, name, digest, State.PRODUCTION)
 
     def _quarantine(self, db: sqlite3.Connection, leaf: Leaf, statement: Statement) -> None:
         said, scope = statement.predicate, statement.predicate["scope"]
@@ -261,15 +254,15 @@ class Projection:
             self._require(db, leaf, statement.type, rows[0][0], rows[0][2], ("incident",))
             row = (kind_of_scope, value, leaf.index, said["reason"], said["severity"], said.get("incident", ""))
             db.execute("INSERT OR REPLACE INTO denial VALUES(?,?,?,?,?,?)", row)
-        elif self._lifted(db, leaf, statement, _quarantined_at(db, kind_of_scope, value), rows[0][0], rows[0][2]):
+        elif self._lifted(db, leaf, statement, quarantined_at(db, kind_of_scope, value), rows[0][0], rows[0][2]):
             db.execute("DELETE FROM denial WHERE scope=? AND value=?", (kind_of_scope, value))
             db.execute("INSERT OR REPLACE INTO lift VALUES(?,?,?)", (kind_of_scope, value, leaf.index))
         else:
             return
         for name, digest, _, state in rows:
-            is_denied = _is_denied(db, name, digest)
-            if state != State.RETIRED and is_denied != (state == State.QUARANTINED):
-                _move(db, name, digest, State.QUARANTINED if is_denied else _state_after_lift(db, name, digest))
+            is_now_denied = is_denied(db, name, digest)
+            if state != State.RETIRED and is_now_denied != (state == State.QUARANTINED):
+                move(db, name, digest, State.QUARANTINED if is_now_denied else state_after_lift(db, name, digest))
                 db.execute("DELETE FROM decision WHERE digest=?", (digest,))  # gated anew after a lift
 
     def _lifted(
@@ -318,101 +311,3 @@ def _signers(db: sqlite3.Connection, trust: Trust, leaf: Leaf) -> list[str]:
         return [leaf.key_id]
     earlier = db.execute("SELECT key FROM entry WHERE statement=?", (bytes.fromhex(leaf.statement),)).fetchall()
     return [leaf.key_id, *(row[0].hex() for row in earlier)]
-
-
-def _allowed(db: sqlite3.Connection, digest: Digest, target: str) -> str:
-    row = db.execute("SELECT statement, answer FROM decision WHERE digest=? AND target=?", (digest, target)).fetchone()
-    if row is None or row[1] != "allow":
-        raise StateError(f"there is no allow for {target}", f"the newest decision is {row[1] if row else 'absent'}",
-                         f"run `assay gate ASSET --to {target}`", reason="not-allowed")  # fmt: skip
-    return str(row[0])
-
-
-def _check_cleared(db: sqlite3.Connection, digest: Digest, row: sqlite3.Row) -> None:
-    """What a candidate needs: models scanned clean by every scan, and an origin or provenance statement."""
-    if row["kind"] == "model":
-        scans = [clean for (clean,) in db.execute("SELECT is_clean FROM scan WHERE digest=?", (digest,))]
-        if not scans or not all(scans):
-            raise StateError("the model is not cleared", "a scan found something" if scans else "no trusted scan looked at it",
-                             "run `assay check` and look at the findings", reason="not-clean")  # fmt: skip
-    has_origin = json.loads(row["origin"]) != {}
-    if not has_origin and not db.execute("SELECT 1 FROM lineage WHERE child=?", (digest,)).fetchone():
-        raise StateError("nobody says where the asset comes from", "there is no origin and no provenance statement",
-                         "register it with an origin, or make it with `assay train`", reason="no-origin")  # fmt: skip
-
-
-def _state_after_lift(db: sqlite3.Connection, name: str, digest: Digest) -> State:
-    """Candidate if the asset would be one today, else sourced."""
-    try:
-        _check_cleared(db, digest, _version(db, name, digest))
-    except StateError:
-        return State.SOURCED
-    return State.CANDIDATE
-
-
-def _lifted_at(db: sqlite3.Connection, name: str, digest: Digest) -> int:
-    """The index of the last lift of these bytes or of the name; -1 if there was none."""
-    query = "SELECT coalesce(max(idx), -1) FROM lift WHERE (scope='digest' AND value=?) OR (scope='name' AND value=?)"
-    return int(db.execute(query, (digest, name)).fetchone()[0])
-
-
-def _files_of(db: sqlite3.Connection, name: str, digest: Digest) -> int:
-    """How many files the manifest of a version has; at least one."""
-    row = db.execute("SELECT files FROM version WHERE name=? AND digest=?", (name, digest)).fetchone()
-    return max(1, int(row[0]))
-
-
-def _stand_down(db: sqlite3.Connection, name: str, digest: Digest) -> None:
-    """A version that lost its last alias goes back to approved, unless it is quarantined or retired."""
-    if not db.execute("SELECT 1 FROM alias WHERE name=? AND digest=?", (name, digest)).fetchone():
-        query = "UPDATE version SET state=? WHERE name=? AND digest=? AND state=?"
-        db.execute(query, (State.APPROVED, name, digest, State.PRODUCTION))
-
-
-def _move(db: sqlite3.Connection, name: str, digest: Digest, state: State) -> None:
-    db.execute("UPDATE version SET state=? WHERE name=? AND digest=?", (state, name, digest))
-
-
-def _is_denied(db: sqlite3.Connection, name: str, digest: Digest) -> bool:
-    query = "SELECT 1 FROM denial WHERE (scope='digest' AND value=?) OR (scope='name' AND value=?)"
-    return db.execute(query, (digest, name)).fetchone() is not None
-
-
-def _quarantined_at(db: sqlite3.Connection, scope: str, value: str) -> int:
-    row = db.execute("SELECT idx FROM denial WHERE scope=? AND value=?", (scope, value)).fetchone()
-    if row is None:
-        raise StateError(
-            f"{scope} {value[:40]} is not quarantined", "there is nothing to lift", reason="not-quarantined"
-        )
-    return int(row[0])
-
-
-def _names(db: sqlite3.Connection, digest: Digest) -> list[tuple[str, str]]:
-    return db.execute("SELECT name, kind FROM version WHERE digest=? ORDER BY name", (digest,)).fetchall()
-
-
-def _version(db: sqlite3.Connection, name: str, digest: Digest) -> sqlite3.Row:
-    cursor = db.execute("SELECT * FROM version WHERE name=? AND digest=?", (name, digest))
-    cursor.row_factory = sqlite3.Row
-    row: sqlite3.Row | None = cursor.fetchone()
-    if row is None:
-        raise StateError(
-            f"{name} has no version with digest {digest[:16]}…", "it was never registered", "run `assay register`"
-        )
-    return row
-
-
-def _text(value: Mapping[str, Json]) -> str:
-    return canonical(value).decode()
-
-
-def rebuilt_tables(db: sqlite3.Connection) -> Mapping[str, list[tuple[Json, ...]]]:
-    """The rows of every projection in a fixed order; audits compare them with a rebuild.
-
-    Raises:
-        LedgerError: a table is missing.
-    """
-    try:
-        return {table: sorted(db.execute(f"SELECT * FROM {table}").fetchall()) for table in PROJECTED}  # noqa: S608
-    except sqlite3.Error as error:
-        raise LedgerError("a projection cannot be read", str(error)) from error
