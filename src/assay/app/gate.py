@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay import __version__
+from assay.app.reader import Reader
 from assay.app.register import subject_of
-from assay.app.view import collect
+from assay.app.sound import SoundLedger
+from assay.app.view import collect, standing_of
 from assay.app.workspace import Workspace
 from assay.core.assets import Reference
 from assay.core.canonical import Json
@@ -21,7 +23,7 @@ from assay.evidence.ledger import Receipt
 from assay.evidence.predicates import Predicate
 from assay.policy.evaluate import decide
 from assay.policy.grammar import Policy
-from assay.registry.lifecycle import State
+from assay.policy.view import View
 from assay.registry.queries import Version
 
 VERIFIER = "urn:assay:gate"
@@ -34,6 +36,7 @@ class Gated:
     decision: Decision
     receipt: Receipt | None
     baseline: Version | None
+    view: View
 
 
 def gate(workspace: Workspace, version: Version, stage: str, policies: Sequence[Policy], *,
@@ -44,26 +47,30 @@ def gate(workspace: Workspace, version: Version, stage: str, policies: Sequence[
         LedgerDamaged: the ledger cannot be relied on.
         EvidenceError: no key here has the role `gate`.
     """
-    compared = baseline or baseline_of(workspace, version, stage, policies)
-    view = collect(workspace, version, stage, compared)
+    sound = SoundLedger.of(workspace)
+    reader = Reader(sound, sound.chain)
+    compared = baseline or _baseline(workspace, reader, version, stage, policies)
+    view = collect(workspace, reader, sound, version, stage, compared)
     decision = decide(view, policies, stamp(workspace.clock()))
     if is_dry:
-        return Gated(decision, None, compared)
+        return Gated(decision, None, compared, view)
     statement = Statement((subject_of(version),), Predicate.DECISION, summary_of(decision, version))
-    return Gated(decision, workspace.sign_and_log(statement, "gate", [decision.body]), compared)
+    return Gated(decision, workspace.sign_and_log(statement, "gate", [decision.body]), compared, view)
 
 
-def baseline_of(workspace: Workspace, version: Version, stage: str, policies: Sequence[Policy]) -> Version | None:
+def _baseline(
+    workspace: Workspace, reader: Reader, version: Version, stage: str, policies: Sequence[Policy]
+) -> Version | None:
     """What runs now where the policies say to compare: the holder of their baseline stage, else of `stage`.
 
     A quarantined holder is no standard: then there is no baseline, and the policy says what that means.
     """
     named = next((policy.baseline.stage for policy in policies if policy.baseline), stage)
-    digest = workspace.registry.aliases(version.name).get(named)
+    digest = reader.holder(version.name, named)
     if digest is None or digest == version.digest:
         return None
     holder = workspace.registry.resolve(Reference(version.name, digest=digest))
-    return None if holder.state is State.QUARANTINED else holder
+    return None if standing_of(reader, holder).is_quarantined else holder
 
 
 def summary_of(decision: Decision, version: Version) -> Json:

@@ -1,7 +1,8 @@
 """Bundles for verifying without the ledger: statements, inclusion proofs, a checkpoint, the trust chain, the manifest.
 
-A bundle proves what it holds; it cannot prove what it leaves out, so it speaks for the present only as long as its
-checkpoint is younger than the trust policy allows. The reader pins the first trust policy by its digest.
+The ledger's key seals the whole, so that nobody on the way can leave out a quarantine. A bundle cannot know what came
+after it, so it speaks for the present only as long as its checkpoint is younger than the trust policy allows. The
+reader pins the first trust policy by its digest.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from assay.core.canonical import Json, canonical, parse
 from assay.core.digests import Digest, sha256
 from assay.core.errors import AssayError, EvidenceError, MalformedInput
 from assay.evidence import merkle
+from assay.evidence.envelope import pae
 from assay.evidence.ledger import Leaf
 from assay.evidence.note import Checkpoint
 from assay.evidence.predicates import Predicate
@@ -27,6 +29,7 @@ from assay.evidence.trust import TRUST_PAYLOAD, Trust, verified_chain
 from assay.registry.queries import Version
 
 SCHEMA = "urn:assay:offline:v1"
+SEAL_PAYLOAD = "application/vnd.assay.offline.v1+json"
 MAX_OFFLINE_BYTES = 64 << 20
 
 
@@ -62,20 +65,20 @@ def pack(workspace: Workspace, version: Version) -> bytes:
     """Everything about one version and its ancestors, for use without the ledger.
 
     Raises:
-        EvidenceError: no ledger key is here and the newest checkpoint does not cover the log.
+        EvidenceError: the ledger's key is not on this machine; only its keeper can say that nothing was left out.
     """
-    note = workspace.sign_checkpoint() or workspace.ledger.newest_checkpoint()
+    note = workspace.sign_checkpoint()
+    if note is None:
+        raise EvidenceError("only the ledger's keeper can pack a bundle", "the ledger's key is not on this machine",
+                            "ask the keeper for the bundle", reason="no-key")  # fmt: skip
     sound = SoundLedger.of(workspace)
-    if note is None or sound.signed is None or sound.signed.size != sound.size:
-        raise EvidenceError("the newest entries are under no checkpoint", "the ledger's key is not on this machine",
-                            "ask the ledger's keeper for `assay ledger checkpoint`")  # fmt: skip
     reader = Reader(sound, sound.chain)
     digests = [version.digest, *sorted(reader.ancestors(version.digest))]
     leaves = {
         leaf.index: leaf for text in (*digests, Predicate.QUARANTINE, TRUST_PAYLOAD) for leaf in sound.mentioning(text)
     }
     entries = [_entry(workspace, leaves[i], sound.size) for i in sorted(leaves)]
-    return canonical({
+    sealed: dict[str, Json] = {
         "checkpoint": note.decode(),
         "entries": entries,
         "manifest": _text(workspace.manifest(version.digest).canonical_bytes),
@@ -84,7 +87,9 @@ def pack(workspace: Workspace, version: Version) -> bytes:
         "symlinks": version.symlinks,
         "trust": [_text(envelope) for envelope in workspace.trust_chain()],
         "version": version.n,
-    })  # fmt: skip
+    }
+    signer = workspace.signer("ledger")
+    return canonical(sealed | {"seal": {"key": signer.public.key_id, "sig": _text(signer.sign(_seal_message(sealed)))}})
 
 
 def open_offline(data: bytes, pin: Digest | None) -> Offline:
@@ -103,6 +108,7 @@ def open_offline(data: bytes, pin: Digest | None) -> Offline:
         chain = verified_chain([_data(item) for item in value["trust"]], pin)
         note = value["checkpoint"].encode()
         signed = read_checkpoint(note, chain)
+        _check_seal(value, chain)
         proven = [_proven(item, signed) for item in value["entries"]]
         indices = [leaf.index for leaf, _ in proven]
         if any(before >= after for before, after in pairwise(indices)):
@@ -137,6 +143,19 @@ def verify_offline(data: bytes, pin: Digest | None, demand: Demand, found: Manif
     answer = judged(Reader(bundle, bundle.chain), bundle.manifest.digest, demand, bundle.name, fresh,
                     as_name=bundle.name)  # fmt: skip
     return replace(answer, digest=found.digest) if found is not None else answer
+
+
+def _seal_message(sealed: Json) -> bytes:
+    return pae(SEAL_PAYLOAD, canonical(sealed))
+
+
+def _check_seal(value: Json, chain: Sequence[Trust]) -> None:
+    """The whole bundle is signed by the ledger's key, so that nobody on the way can leave an entry out."""
+    sealed, seal = {name: item for name, item in value.items() if name != "seal"}, value["seal"]
+    trust, key_id = chain[-1], seal["key"]
+    if key_id not in trust.log.keys or not trust.keys[key_id].key.verifies(_data(seal["sig"]), _seal_message(sealed)):
+        raise EvidenceError("the bundle is not as the ledger's keeper packed it", "its seal does not hold",
+                            "fetch the bundle again", reason="seal")  # fmt: skip
 
 
 def _entry(workspace: Workspace, leaf: Leaf, size: int) -> Json:

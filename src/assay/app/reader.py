@@ -99,6 +99,19 @@ class Reader:
         known = [self._chain[leaf.statement] for leaf in logged if leaf.statement in self._chain]
         return Reader(self._source, known[-1:] or [self.trust])
 
+    def holder(self, name: str, alias: str) -> Digest | None:
+        """The digest that signed promotions point an alias to; None if none does."""
+        held: Digest | None = None
+        for leaf in self._source.mentioning(Predicate.PROMOTION):
+            item = self._read(leaf)
+            if leaf.type != Predicate.PROMOTION or item.statement is None:
+                continue
+            said, digest = item.statement.predicate, item.statement.subject
+            counts = any("releaser" in e.roles for e in self.about(digest) if e.index == leaf.index)
+            if counts and (said["name"], said["alias"]) == (name, alias):
+                held = None if said["action"] == "remove" else digest
+        return held
+
     def ancestors(self, digest: Digest) -> set[Digest]:
         """Everything that trusted provenance says `digest` was made from, at most 32 steps back."""
         found: set[Digest] = set()

@@ -25,15 +25,13 @@ _MATERIAL_ROLES = {"dataset": "trained_on", "code": "built_by", "base": "base"}
 _REGISTRARS = {"registrar", "data-owner"}
 
 
-def collect(workspace: Workspace, version: Version, stage: str, baseline: Version | None) -> View:
-    """The view of one candidate at the newest ledger head.
+def collect(workspace: Workspace, reader: Reader, sound: SoundLedger, version: Version, stage: str,
+            baseline: Version | None) -> View:  # fmt: skip
+    """The view of one candidate at the head of `sound`, read by `reader`.
 
     Raises:
-        LedgerDamaged: the log does not hash to its root, or is not the one seen before.
         EvidenceError: no trusted registrar registered the candidate.
     """
-    sound = SoundLedger.of(workspace)
-    reader = Reader(sound, sound.chain)
     if (kind := workspace.manifest(version.digest).kind) != version.kind:
         raise EvidenceError(f"{version} is registered as {version.kind}, but its manifest is of a {kind}",
                             "rules for another kind would decide", reason="wrong-kind")  # fmt: skip

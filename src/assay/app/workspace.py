@@ -172,9 +172,10 @@ class Workspace(AbstractContextManager["Workspace"]):
         trust = self.trust()
         trust.check_current(self.clock())
         members = trust.log.keys if role == "ledger" else trust.roles[role].members if role in trust.roles else ()
+        now, size = self.clock(), self.ledger.size()
         for path in self.key_files():
             key_id = public_id(path)
-            if key_id in members:
+            if key_id in members and trust.keys[key_id].is_valid(size, now):
                 return self._opened(path)
         raise EvidenceError(f"no key on this machine has the role {role}", f"looked in {self.folder / 'keys'}",
                             f"ask somebody who has it, or add a key to role {role} with `assay key trust`", reason="no-key")  # fmt: skip

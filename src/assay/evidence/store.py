@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assay.core.errors import AssayError, LedgerDamaged, LedgerError, StorageError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_S = 30.0
 _PAUSE_S = 0.0005
 _TABLES = """

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from assay.core.errors import MissingExtra, PolicyError
+from assay.evidence.trust import ROLES
 from assay.policy.expr import compile_expr
 from assay.policy.grammar import Compare, Expr, Policy, Rule, Threshold
 from assay.policy.offered import is_count
@@ -41,6 +42,12 @@ def _evidence_problems(policy: Policy) -> Iterator[Problem]:
             yield Problem(spec.line, name, "its evidence never grows old", "add max_age")
         if not spec.signed_by:
             yield Problem(spec.line, name, "any trusted role may sign it", "add signed_by")
+        for role in spec.signed_by:
+            if role not in ROLES and role not in policy.trust:
+                what = (
+                    f"there is no role {role!r} in trust policies, and `trust` of this policy does not name it either"
+                )
+                yield Problem(spec.line, name, what, f"roles are {', '.join(ROLES)}")
 
 
 def _rule_problems(policy: Policy, rule: Rule) -> Iterator[Problem]:

@@ -31,7 +31,7 @@ from assay.app.guarded import copy_hashing, guarded_copy, guarded_copy_offline
 from assay.app.init import create_workspace
 from assay.app.lifecycle import lift as lift_both
 from assay.app.lifecycle import move, quarantine
-from assay.app.offline import open_offline, pack, verify_offline
+from assay.app.offline import SEAL_PAYLOAD, open_offline, pack, verify_offline
 from assay.app.reader import Reader
 from assay.app.register import Description, register
 from assay.app.sound import SoundLedger
@@ -49,7 +49,7 @@ from assay.core.errors import (
     StorageError,
     Undecided,
 )
-from assay.evidence.envelope import open_bundle
+from assay.evidence.envelope import open_bundle, pae
 from assay.evidence.keys import PrivateKey
 from assay.evidence.ledger import Item
 from assay.evidence.merkle import leaf_hash, verify_inclusion
@@ -381,6 +381,28 @@ def offline_codes(workspace: Workspace, value: object, stage: str | None = "prod
     return codes(verify_offline(data, workspace.pin, Demand(workspace.clock() + timedelta(**much), stage), None))
 
 
+def resealed(workspace: Workspace, value: dict) -> dict:  # type: ignore[type-arg]
+    """A bundle that the ledger's keeper sealed anew, so that what lies deeper is asked."""
+    sealed = {name: item for name, item in value.items() if name != "seal"}
+    signer = workspace.signer("ledger")
+    signature = signer.sign(pae(SEAL_PAYLOAD, canonical(sealed)))
+    return {**sealed, "seal": {"key": signer.public.key_id, "sig": base64.b64encode(signature).decode()}}
+
+
+def test_nobody_on_the_way_can_leave_a_quarantine_out_of_a_bundle(place: Place) -> None:
+    workspace, _, version = place
+    quarantine(workspace, version, "drift")
+    value = json.loads(pack(workspace, version))
+    kept = [entry for entry in value["entries"] if b"quarantine" not in base64.b64decode(entry["leaf"])]
+    assert len(kept) == len(value["entries"]) - 1
+    assert offline_codes(workspace, {**value, "entries": kept}) == ["seal"]
+    unsealed = {name: item for name, item in value.items() if name != "seal"}
+    assert offline_codes(workspace, unsealed) == ["bundle-malformed"]
+    stranger = PrivateKey.generate()
+    seal = {"key": stranger.public.key_id, "sig": value["seal"]["sig"]}
+    assert offline_codes(workspace, {**value, "seal": seal}) == ["seal"]
+
+
 def test_a_bundle_answers_as_the_ledger_does(place: Place, packed: dict) -> None:  # type: ignore[type-arg]
     workspace, _, version = place
     assert offline_codes(workspace, packed) == [] and offline_codes(workspace, packed, "staging") == ["no-decision"]
@@ -434,22 +456,24 @@ def test_entries_of_a_bundle_cannot_be_exchanged_reordered_or_repeated(place: Pl
         [entries[0], *entries],
         [*entries[:-2], entries[-1], entries[-2]],
     ):
-        assert offline_codes(workspace, {**value, "entries": wrong}) == ["bundle-malformed"]
+        assert offline_codes(workspace, {**value, "entries": wrong}) == ["seal"]
+        assert offline_codes(workspace, resealed(workspace, {**value, "entries": wrong})) == ["bundle-malformed"]
     swapped = [{**entries[0], "bundle": entries[1]["bundle"]}, *entries[1:]]
-    assert offline_codes(workspace, {**value, "entries": swapped}) == ["not-in-log"]
+    assert offline_codes(workspace, resealed(workspace, {**value, "entries": swapped})) == ["not-in-log"]
     moved = [{**entries[0], "index": entries[0]["index"] + 1}, *entries[1:]]
-    assert offline_codes(workspace, {**value, "entries": moved}) == ["not-in-log"]
+    assert offline_codes(workspace, resealed(workspace, {**value, "entries": moved})) == ["not-in-log"]
 
 
 def test_a_bundle_cannot_be_renamed(place: Place, packed: dict) -> None:  # type: ignore[type-arg]
-    assert offline_codes(place[0], {**packed, "name": "bank/core"}) == ["other-name"]
+    assert offline_codes(place[0], {**packed, "name": "bank/core"}) == ["seal"]
+    assert offline_codes(place[0], resealed(place[0], {**packed, "name": "bank/core"})) == ["other-name"]
 
 
 def test_the_manifest_of_a_bundle_is_only_the_registered_one(place: Place, packed: dict) -> None:  # type: ignore[type-arg]
     workspace, _, version = place
     other = workspace.manifest(version.digest).canonical_bytes.replace(b"model.bin", b"other.bin")
     changed = {**packed, "manifest": base64.b64encode(other).decode()}
-    assert offline_codes(workspace, changed) == ["unregistered"]
+    assert offline_codes(workspace, resealed(workspace, changed)) == ["unregistered"]
 
 
 def test_a_checkpoint_by_another_key_or_of_another_log_is_refused(place: Place, packed: dict) -> None:  # type: ignore[type-arg]
@@ -491,21 +515,21 @@ def test_every_entry_of_a_bundle_proves_itself_against_the_checkpoint(place: Pla
         assert verify_inclusion(entry["index"], opened.signed.size, leaf_hash(leaf), proof, opened.signed.root)
 
 
-def test_without_the_ledger_key_only_a_covering_checkpoint_is_packed_or_believed(tmp_path: Path) -> None:
+def test_without_the_ledger_key_only_a_covering_checkpoint_is_believed_and_nothing_packed(tmp_path: Path) -> None:
     with make_workspace(tmp_path) as (workspace, team):
         version = team.approved(workspace)
     for path in (tmp_path / ".assay" / "keys").glob("runner.*"):
         path.unlink()
     clock = Clock()
     with reopened(tmp_path, clock) as workspace:
-        assert asked(workspace, version) == [] and pack(workspace, version)
+        assert asked(workspace, version) == []
+        with pytest.raises(EvidenceError, match="keeper"):
+            pack(workspace, version)
         clock.now += timedelta(hours=25)
         assert asked(workspace, version) == ["checkpoint-stale"]
         clock.now = START
         quarantine(workspace, version, "new")
         assert asked(workspace, version, None) == ["checkpoint-stale", "quarantined"]
-        with pytest.raises(EvidenceError, match="no checkpoint"):
-            pack(workspace, version)
 
 
 # -- making workspaces and registering

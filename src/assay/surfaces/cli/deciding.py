@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.app.gate import Gated, gate
 from assay.app.history import at_head
 from assay.app.promote import Promoted, promote, rollback
-from assay.app.view import collect, exported
+from assay.app.view import exported
 from assay.core.assets import check_name
 from assay.core.digests import shown
 from assay.core.errors import UsageError
@@ -66,12 +66,13 @@ def _gate(session: Session, policies: Sequence[Policy]) -> int:
     with session.open() as live, at_head(live, options.at, options.now) as workspace:
         version = resolve(workspace, session.project, options.asset)
         baseline = resolve(workspace, session.project, options.baseline) if options.baseline else None
-        if options.export_input:
-            view = collect(workspace, version, options.stage, baseline)
-            write_whole(options.export_input, json.dumps(exported(view), indent=1).encode())
         gated = gate(
             workspace, version, options.stage, policies, baseline=baseline, is_dry=options.dry_run or is_recomputed
         )
+    if options.export_input:
+        write_whole(options.export_input, json.dumps(exported(gated.view), indent=1).encode())
+    if options.export_input:
+        write_whole(options.export_input, json.dumps(exported(gated.view), indent=1).encode())
     code = 0 if gated.decision.mode == "warn" else gated.decision.answer.exit_code
     return _show(session, _report(policies, gated, version, code))
 
@@ -122,6 +123,7 @@ def _report(policies: Sequence[Policy], gated: Gated, version: Version, exit_cod
         asset=str(version),
         policy_source=next((policy.source for policy in policies if policy.name in decision.policy_name), None),
         rule_lines={rule.id: rule.line for policy in policies for rule in policy.rules},
+        body=gated.decision.digest,
         statement=gated.receipt.digest if gated.receipt else None,
         exit_code=exit_code,
         baseline_name=str(gated.baseline) if gated.baseline else "",

@@ -43,6 +43,7 @@ def _decision(report: DecisionReport) -> dict[str, Json]:
             "root": decision.ledger_root,
         },
         "now": decision.now,
+        "body_digest": shown(context.body) if context.body else None,
         "exit_code": context.exit_code,
         "version": report.tool_version,
     }

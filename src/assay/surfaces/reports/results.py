@@ -17,7 +17,7 @@ class DecisionContext:
 
     `asset` is the name that the user gave (`scorer@3`), `policy_source` the policy's path relative to the repository,
     and `rule_lines` the line of each rule in it. `statement` is the one that recorded the decision. `editions` maps a
-    framework that `refs` name to its edition.
+    framework that `refs` name to its edition. `body` is the digest of the decision's canonical form, for whoever makes it anew.
     """
 
     asset: str
@@ -27,6 +27,7 @@ class DecisionContext:
     exit_code: int = 0
     baseline_name: str = ""
     editions: Mapping[str, str] = field(default_factory=dict)
+    body: Digest | None = None
 
 
 @dataclass(frozen=True)
