@@ -13,7 +13,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 from claims import HERE, Claim, options, show
 
@@ -113,7 +112,10 @@ def real() -> list[str]:
         with_findings += bool(found)
         notes += [f"{f.rule} {f.where}:{f.line} {f.masked}" for f in found[:3]]
     high = share_interval_exact(with_findings, files).high
-    return [f"installed libraries: {with_findings} of {files} files with a finding (95 % upper bound {high:.5f})", *notes[:60]]
+    return [
+        f"installed libraries: {with_findings} of {files} files with a finding (95 % upper bound {high:.5f})",
+        *notes[:60],
+    ]
 
 
 if __name__ == "__main__":

@@ -12,15 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from assay.app.workspace import Workspace
 from assay.checks.dependency.matching import DEFAULT_MAX_AGE, Match, Matcher, State
 from assay.checks.dependency.vex import Claim
+from assay.core.assets import differences
 from assay.core.digests import Digest
 from assay.core.errors import StorageError, UsageError
+from assay.evidence.files import manifest_of
 from assay.formats.dependencies.database import Database, Facts
 from assay.formats.dependencies.includes import listings_of
 from assay.formats.dependencies.installed import read_metadata
 from assay.formats.dependencies.recognise import is_dependency_file
 from assay.formats.dependencies.values import MAX_FILE_BYTES, Dependency, Listing, unread
+from assay.registry.queries import Version
 
 MAX_ENTRIES = 1_000_000
 _NOT_ENTERED = ("node_modules",)
@@ -70,6 +74,25 @@ def look_up(collected: Collected, database: Path, now: datetime, *, max_age: tim
     finally:
         if opened is not None:
             opened.close()
+
+
+def asset_dependencies(workspace: Workspace, version: Version) -> Collected:
+    """What a registered asset lists, read from where its bytes lie and hashed after reading.
+
+    Raises:
+        UsageError: the bytes are not on this machine, or are not those registered.
+    """
+    place = workspace.location(version.digest)
+    if place is None or not place.exists():
+        raise UsageError(f"the bytes of {version} are not on this machine", fix=f"run `assay register {version.name}`")
+    collected = collect([place])
+    expected = workspace.manifest(version.digest)
+    found = manifest_of(place, expected.kind, ignored=expected.ignored, symlinks=version.symlinks)
+    if found.digest != expected.digest:
+        raise UsageError(
+            f"{place} no longer holds {version}", str(differences(expected, found)), "register what lies there"
+        )
+    return collected
 
 
 def open_database(path: Path) -> tuple[Database | None, str]:
@@ -177,9 +200,12 @@ def _bytes(path: Path) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with os.fdopen(descriptor, "rb") as file:
         try:
-            return file.read(MAX_FILE_BYTES + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+            return file.read(MAX_FILE_BYTES + 1)
         except OSError:
             return None
 

@@ -6,7 +6,7 @@ that no earlier match and no incident names opens an incident on every productio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -36,7 +36,6 @@ from assay.registry.queries import Version
 
 BILL_TYPES = ("https://cyclonedx.org/bom", "https://spdx.dev/Document")
 STAGE = "production"
-_MAX_HOPS = 32
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def rematch(workspace: Workspace, database: Path, *, max_age: timedelta = DEFAUL
         try:
             if (receipt := log_match(workspace, one.subject, answer)) is not None:
                 receipts.append(receipt)
-            opened += _incidents(workspace, one, answer)
+            opened += _incidents(workspace, reader, one, answer)
         except EvidenceError as error:
             problems.append(f"{error.what}: {error.why}")
     return Rematched(len(stored), tuple(receipts), tuple(opened), tuple(dict.fromkeys(problems)))
@@ -169,7 +168,7 @@ def _counting(reader: Reader, sound: SoundLedger, types: Sequence[str]) -> Itera
             yield from (e for e in about[subject] if e.index == index and e.roles and not e.problem)
 
 
-def _incidents(workspace: Workspace, stored: Stored, answer: Answer) -> list[Opened]:
+def _incidents(workspace: Workspace, reader: Reader, stored: Stored, answer: Answer) -> list[Opened]:
     hits = [
         (advisory, match.dependency)
         for match in answer.matches
@@ -177,7 +176,7 @@ def _incidents(workspace: Workspace, stored: Stored, answer: Answer) -> list[Ope
         if not hit_names(advisory, match.dependency) & stored.known
     ]
     opened = []
-    for version in _in_production(workspace, stored.subject) if hits else ():
+    for version in _in_production(workspace, reader, stored.subject) if hits else ():
         told = {event for one in newest_incidents(workspace) if one["asset"] == str(version) for event in one["events"]}
         fresh = [hit for hit in hits if _event(*hit) not in told]
         if fresh:
@@ -204,24 +203,18 @@ def _severity(advisory: Advisory) -> Severity:
     return Severity(advisory.severity) if advisory.severity in tuple(Severity) else Severity.HIGH
 
 
-def _in_production(workspace: Workspace, subject: Digest) -> list[Version]:
+def _in_production(workspace: Workspace, reader: Reader, subject: Digest) -> list[Version]:
     """Versions that hold the alias `production` and are the subject or were made from it."""
     found = []
     for version in workspace.registry.versions():
         holds = workspace.registry.aliases(version.name).get(STAGE) == version.digest
-        if holds and subject in _made_from(workspace, version):
+        if holds and subject in _made_from(reader, version):
             found.append(version)
     return found
 
 
-def _made_from(workspace: Workspace, version: Version) -> set[Digest]:
-    """The asset, what it declares to be built by or based on, and what provenance says, at most 32 steps back."""
+def _made_from(reader: Reader, version: Version) -> set[Digest]:
+    """The asset, what it declares to be built by or based on, and what trusted provenance says of all these."""
     said: list[object] = [version.declared.get("builtBy"), version.declared.get("base")]
     found = {version.digest, *(str(text).rpartition("sha256:")[2] for text in said if text)}
-    frontier: Iterable[Digest] = set(found)
-    for _ in range(_MAX_HOPS):
-        frontier = {parent for child in frontier for _, parent in workspace.registry.parents(child)} - found
-        found |= frontier
-        if not frontier:
-            break
-    return found
+    return found.union(*(reader.ancestors(digest) for digest in found))

@@ -67,6 +67,9 @@ def verdict(data: bytes, path: str) -> Verdict:
         ("m.skops", saved("logistic")), ("a.npy", npy(np.zeros(3))), ("a.npz", npz(a=np.zeros(3), b=np.ones((2, 2)))),
         ("a.safetensors", tensors()), ("README.md", "# Müller\n{{ cite }}".encode()), ("LICENSE", b"Apache"),
         ("config.json", b'{"hidden": 12, "classes": ["a"]}'), ("t.csv", b"a,b\n1,2\n"), ("vocab.txt", b"build\nthe\ncat\n"),
+        ("a.pkl", pickle.dumps(np.zeros(3))), ("o.npy", npy(np.array([{}], object))), ("o.npz", npz(a=np.array([{}], object))),
+        ("t.zip", zipped({"archive/data.pkl": pickle.dumps({}, 2), "archive/data/0": b"1"})), ("m.pkl.gz", gzip.compress(pickle.dumps([1]), mtime=0)),
+        ("tokenizer_config.json", b'{"chat_template": "{% for m in messages %}{{ m.role }}{% endfor %}"}'),
         ("plain.pkl", pickle.dumps({"a": [1, 2.5, (None, "x")], "b": {1, 2}})), ("copying.txt", b"copy\nright\nbuild it\n"),
     ],
 )  # fmt: skip
@@ -99,11 +102,9 @@ def test_a_broken_stream_after_a_payload_is_still_malicious(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("path", "data"),
     [
-        ("a.pkl", pickle.dumps(np.zeros(3))), ("a.pkl", b"\x80\x02\x82\x01."), ("a.pkl", b"Pid\n."),
-        ("a.pkl", pickle.dumps([1]) + b"tail"), ("o.npy", npy(np.array([{}], object))), ("run.py", b"import os\n"),
-        ("o.npz", npz(a=np.array([{}], object))), ("s.sh", b"#!/bin/sh\n"), ("a.txt", b"#!/bin/sh\n"), ("x.zip", zipped({"x": b"1"})),
-        ("tokenizer_config.json", b'{"chat_template": "x"}'), ("config.json", b'{"a": {"auto_map": {"AutoModel": "x.Y"}}}'),
-        ("prompt.txt", b"{% for x in y %}"), ("t.zip", zipped({"archive/data.pkl": pickle.dumps({}), "archive/data/0": b"1"})),
+        ("a.pkl", b"\x80\x02\x82\x01."), ("a.pkl", b"Pid\n."), ("a.pkl", pickle.dumps([1]) + b"tail"), ("run.py", b"import os\n"),
+        ("s.sh", b"#!/bin/sh\n"), ("a.txt", b"#!/bin/sh\n"), ("config.json", b'{"a": {"auto_map": {"AutoModel": "x.Y"}}}'),
+        ("a.safetensors", tensors() + b"x"), ("prompt.txt", b"{{ cycler(1) }}"),
     ],
 )  # fmt: skip
 def test_what_is_not_listed_is_unknown(path: str, data: bytes) -> None:
@@ -113,9 +114,9 @@ def test_what_is_not_listed_is_unknown(path: str, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("path", "data"),
     [
-        ("m.pkl", pickle.dumps({"a": 1})[:-1]), ("m.bin", b"\x00\x01\x02\x03"), ("m.pkl.gz", gzip.compress(b"x")),
-        ("m.joblib", zlib.compress(b"x" * 100)), ("a.npy", npy(np.zeros(3))[:-1]), ("a.npz", npz(a=np.zeros(3))[:-1]),
-        ("a.safetensors", tensors() + b"x"), ("m.skops", saved("logistic")[:-7]), ("m.skops", b"x" + saved("logistic")),
+        ("m.pkl", pickle.dumps({"a": 1})[:-1]), ("m.bin", b"\x00\x01\x02\x03"), ("m.pkl.gz", gzip.compress(pickle.dumps([1]), mtime=0)[:-3]),
+        ("m.joblib", zlib.compress(pickle.dumps([1]))[:-2]), ("a.npy", npy(np.zeros(3))[:-1]), ("a.npz", npz(a=np.zeros(3))[:-1]),
+        ("m.skops", saved("logistic")[:-7]), ("prompt.txt", b"{% for x in y"),
         ("bomb.npz", zipped({"a.npy": bytes(200 << 20)})), ("c.json", b'{"a": 1,'), ("c.json", b'{"a": 1, "a": 2}'),
         ("c.json", b"[" * 100_000), ("empty.bin", b"\xff"),
     ],
@@ -132,14 +133,14 @@ def test_a_torch_zip_with_a_payload_is_malicious(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("comment", [b"", b"........"])
-def test_an_array_that_is_also_an_archive_is_unknown(comment: bytes, tmp_path: Path) -> None:
+def test_an_array_that_is_also_an_archive_is_read_as_both(comment: bytes, tmp_path: Path) -> None:
     """torch and zipfile open an archive from its end, whatever stands before it."""
     buffer = io.BytesIO(zipped({"archive/data.pkl": pickle.dumps(Payload(tmp_path / "ran"))}))
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = comment
     data = npy(np.frombuffer(buffer.getvalue(), np.uint8))
     assert zipfile.is_zipfile(io.BytesIO(data))
-    assert verdict(data, "m.npy") is Verdict.UNKNOWN
+    assert verdict(data, "m.npy") is Verdict.MALICIOUS
 
 
 def test_a_python_tag_in_yaml_is_malicious() -> None:

@@ -93,7 +93,10 @@ def test_npm_locks_of_all_versions() -> None:
 
 
 def test_conda_files() -> None:
-    text = "name: x\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- conda-forge::numpy=1.26.4=py311_0\n- scipy==1.11\n- pip:\n  - torch==2.0\n  - flask\n"
+    text = (
+        "name: x\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- conda-forge::numpy=1.26.4=py311_0\n"
+        "- scipy==1.11\n- pip:\n  - torch==2.0\n  - flask\n"
+    )
     assert rows(read(text, "environment.yml")) == [
         ("conda", "python", None, "unpinned"), ("conda", "numpy", "1.26.4", ""), ("conda", "scipy", "1.11", ""),
         ("PyPI", "torch", "2.0", ""), ("PyPI", "flask", None, "unpinned"),

@@ -1,7 +1,7 @@
 """What the files of a model are, judged by content and without loading them.
 
-Clean are only formats that hold data: arrays, tensors, plain text, and skops files whose every type is listed in its role.
-Pickles run what they name, so a name outside a tiny list is never clean. Needs the standard library only.
+Every file is read into facts and the facts are judged against allow-lists of exact names; what no list has is unknown, what
+was not read to its end is inconclusive. Only clean passes. Needs the standard library only.
 Source: design, "Scan", section 2, "Verdict of a file".
 """
 
@@ -9,31 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from assay.checks.model_file.judgement import Judgement
+from assay.checks.model_file.judgement import MAX_PROBLEMS, Judgement
 from assay.checks.model_file.readers import judged
 from assay.core.assets import Asset, Kind
 from assay.core.checks import Context, Family, check
-from assay.core.outcomes import FileVerdict, Finding, Outcome, Progress, Severity, Skipped
+from assay.core.outcomes import FileVerdict, Finding, Outcome, Progress, Skipped
 
 ID = "model_file.format"
 MAX_FINDINGS = 800
-REFS = ("cwe:502", "mitre-atlas:AML.T0011.000")
-REMEDIES = {
-    "dangerous-global": "do not load this file; ask its author for weights in safetensors or skops",
-    "computed-global": "do not load this file",
-    "dangerous-type": "do not load this file",
-    "unlisted-global": "save weights as safetensors, or scikit-learn models with skops",
-    "unlisted-type": "use estimators of scikit-learn alone, or replace the type that is named",
-    "object-array": "save numbers or text instead of objects",
-}
 
 
-@check(ID, kinds={Kind.MODEL}, version=1, family=Family.SCAN, maps_to=("mitre-atlas:AML.T0011.000",))
+@check(ID, kinds={Kind.MODEL}, version=2, family=Family.SCAN, maps_to=("mitre-atlas:AML.T0011.000",))
 def format(asset: Asset, context: Context) -> Iterator[Outcome]:
     """What each file of a model is, and whether loading it could run code.
 
-    One verdict a file, and a finding for each reason that a file is not clean: critical where it names something that can
-    act, high for names and objects that are not listed, medium for what could not be looked at.
+    One verdict a file, and a finding for each reason that a file is not clean. Rules are those of `rules.RULES`.
     """
     entries = asset.manifest.entries
     told = 0
@@ -41,7 +31,7 @@ def format(asset: Asset, context: Context) -> Iterator[Outcome]:
         yield Progress(number, len(entries), entry.path)
         with context.open(asset, entry.path) as handle:
             judgement = judged(handle, entry.path, entry.size)
-        for finding in _findings(entry.path, judgement):
+        for finding in findings_of(entry.path, judgement):
             told += 1
             if told <= MAX_FINDINGS:
                 yield finding
@@ -53,10 +43,11 @@ def format(asset: Asset, context: Context) -> Iterator[Outcome]:
     yield Progress(len(entries), len(entries), "done")
 
 
-def _findings(path: str, judgement: Judgement) -> Iterator[Finding]:
-    for problem in judgement.problems:
+def findings_of(path: str, judgement: Judgement) -> Iterator[Finding]:
+    """The problems of one file as findings; a place is `path!member@offset`."""
+    for problem in judgement.problems[:MAX_PROBLEMS]:
+        rule = problem.meaning
         place = f"{path}!{problem.member}" if problem.member else path
         place += f"@{problem.offset}" if problem.offset is not None else ""
-        refs = REFS if problem.severity is not Severity.MEDIUM else ()
-        remedy = REMEDIES.get(problem.rule, "")
-        yield Finding(f"model-file.{problem.rule}", problem.severity, place, problem.summary, remedy, refs)
+        summary = f"{rule.title}: {problem.summary}"
+        yield Finding(rule.id, rule.severity, place, summary, rule.remedy, rule.refs)

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from assay.checks.model_file.rules import RULES, Rule
 from assay.core.outcomes import Severity, Verdict
 
 MAX_PROBLEMS = 20
+_WORST_FIRST = (Verdict.MALICIOUS, Verdict.UNKNOWN, Verdict.INCONCLUSIVE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a file is not clean: a rule, how bad, what in one sentence, and the byte where it was seen if there is one."""
+    """Why a file is not clean: the id of a rule, what was seen in one sentence, and the byte where, if there is one."""
 
     rule: str
-    severity: Severity
     summary: str
     offset: int | None = None
     member: str = ""
 
+    @property
+    def meaning(self) -> Rule:
+        """The rule itself."""
+        return RULES[self.rule]
 
-@dataclass(frozen=True)
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return RULES[self.rule].severity
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What one file was found to be."""
 
@@ -29,9 +41,19 @@ class Judgement:
     problems: tuple[Problem, ...] = ()
 
 
-def unknown(name: str, why: str) -> Judgement:
-    return Judgement(name, Verdict.UNKNOWN, (Problem("unexamined-format", Severity.MEDIUM, why),))
+def verdict_of(problems: Iterable[Problem]) -> Verdict:
+    """The worst that a problem decides; clean if nothing does."""
+    decided = {RULES[problem.rule].decides for problem in problems}
+    return next((verdict for verdict in _WORST_FIRST if verdict in decided), Verdict.CLEAN)
 
 
-def cannot_look(name: str, why: str) -> Judgement:
-    return Judgement(name, Verdict.INCONCLUSIVE, (Problem("unreadable-file", Severity.MEDIUM, why),))
+def concluded(format: str, problems: Iterable[Problem]) -> Judgement:
+    """A judgement from its problems, the worst first, each once."""
+    unique = sorted(dict.fromkeys(problems), key=_order)
+    return Judgement(format, verdict_of(unique), tuple(unique))
+
+
+def _order(problem: Problem) -> tuple[int, int, str, int]:
+    decides = RULES[problem.rule].decides
+    rank = _WORST_FIRST.index(decides) if decides in _WORST_FIRST else 3
+    return rank, -problem.severity.rank, problem.member, problem.offset or 0

@@ -52,7 +52,8 @@ def crc_token(token: str) -> Proof:
 
 def random_token(token: str) -> Proof:
     """No checksum is published: the part behind the last mark must look random and be no placeholder."""
-    body = re.split(r"[-_.:=]", token, maxsplit=1)[-1] or token
+    longest = max(re.split(r"[-_.:=~/]", token), key=len)
+    body = longest if len(longest) >= 20 else re.split(r"[-_.:=]", token, maxsplit=1)[-1] or token
     return Proof.SHAPED if not is_stand_in(token) and is_random(body, 0.78) else Proof.REFUTED
 
 
@@ -70,7 +71,7 @@ def jwt(token: str) -> Proof:
     header, _, rest = token.partition(".")
     claims, _, signature = rest.partition(".")
     head, body = _json_object(header), _json_object(claims)
-    if head is None or body is None or not isinstance(head.get("alg"), str) or head["alg"].lower() == "none":
+    if head is None or body is None or str(head.get("alg", "none")).lower() == "none":
         return Proof.REFUTED
     if body.get("role") == "anon" or (body.get("sub") == "1234567890" and body.get("name") in ("John Doe", None)):
         return Proof.REFUTED
@@ -79,7 +80,7 @@ def jwt(token: str) -> Proof:
 
 def pem_key(block: str) -> Proof:
     """A PEM block whose body decodes to a DER sequence of fitting length, or to an OpenSSH key."""
-    lines = re.split(r"(?:\\r|\\n|\s|\"|'|\+|,)+", re.sub(r"-----[^-]{1,60}-----", "", block))
+    lines = re.split(r"(?:\\r|\\n|\s|[\"'],?\s{0,9}\+?|,)+", re.sub(r"-----BEGIN [^-]{1,60}-----|-----END ", "", block))
     body = "".join(line for line in lines if ":" not in line and line not in ("DEK-Info", "Proc-Type"))
     data = _unbase64(body)
     if data is None or len(data) < 32 or len(set(data)) < 12:
@@ -100,7 +101,11 @@ def basic_credentials(header: str) -> Proof:
         return Proof.REFUTED
     if not colon or not user.isprintable() or not password.isprintable() or len(password) < 6 or is_stand_in(password):
         return Proof.REFUTED
-    return Proof.REFUTED if password.lower() in ("password", user.lower(), "secret", "opensesame", "open sesame") else Proof.PROVED
+    return (
+        Proof.REFUTED
+        if password.lower() in ("password", user.lower(), "secret", "opensesame", "open sesame")
+        else Proof.PROVED
+    )
 
 
 def _der_length(data: bytes) -> int:

@@ -9,14 +9,16 @@ import math
 import re
 import string
 from collections import Counter
+from itertools import pairwise
 
 HEX = frozenset(string.hexdigits)
 BASE62 = frozenset(string.ascii_letters + string.digits)
 _UUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _STAND_IN = re.compile(
     r"example|sample|dummy|placeholder|change[-_]?(me|it|this)|replace[-_]?(me|this|with)|your[-_]|your(key|token|secret|pass|api)"
-    r"|my[-_]?(secret|token|password|api|key)|insert[-_]|redacted|fake|not[-_]?a[-_]?(real|secret)|todo|fixme|tbd|\.\.\.|…|\*\*\*|xxxx|<|>"
-    r"|\$\{|\{\{|%\(|%s|test[-_]?(key|token|secret|pass)|(key|token|secret|password|api)[-_]?(here|goes)|deadbeef|cafebabe|none|null|hidden",
+    r"|my[-_]?(secret|token|password|api|key)|insert[-_]|redacted|not[-_]?a[-_]?(real|secret)|\.\.\.|…|\*\*\*|(?-i:xxxx|XXXX)|<|>"
+    r"|\$\{|\{\{|%\(|%s|test[-_]?(key|token|secret|pass)|(key|token|secret|password|api)[-_]?(here|goes)|deadbeef|cafebabe|enc\["
+    r"|(?<![a-z0-9])(fake|todo|fixme|tbd|none|null|hidden)(?![a-z0-9])",
     re.IGNORECASE,
 )
 _LADDERS = ("0123456789abcdef0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "9876543210", "1234567890")
@@ -62,7 +64,9 @@ def alphabet_size(text: str) -> int:
         return 10
     if used <= HEX and not (any(c in "abcdef" for c in used) and any(c in "ABCDEF" for c in used)):
         return 16
-    if used <= set(string.ascii_lowercase) | set(string.digits) or used <= set(string.ascii_uppercase) | set(string.digits):
+    if used <= set(string.ascii_lowercase) | set(string.digits) or used <= set(string.ascii_uppercase) | set(
+        string.digits
+    ):
         return 36
     return 62 if used <= BASE62 else 64
 
@@ -102,7 +106,7 @@ def is_counting(lowered: str) -> bool:
     if len(lowered) < 12 or len(lowered) % 2 or not set(lowered) <= HEX:
         return False
     values = bytes.fromhex(lowered)
-    return len({(b - a) % 256 for a, b in zip(values, values[1:], strict=False)}) == 1
+    return len({(b - a) % 256 for a, b in pairwise(values)}) == 1
 
 
 def is_periodic(text: str) -> bool:
@@ -119,8 +123,8 @@ def is_wordy(text: str) -> bool:
 def _is_word(piece: str) -> bool:
     if re.fullmatch(r"[a-zA-Z]{0,3}\d{0,4}", piece):
         return True
-    body = re.sub(r"\d{1,4}$", "", piece)
-    if not body.isalpha():
+    body = max(re.findall(r"[A-Za-z]+", piece), key=len, default="")
+    if len(re.findall(r"\d+", piece)) > 1 or len(body) < 0.5 * len(piece):
         return False
     humps = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", body)
     return len(humps) <= max(1, len(body) // 4) and _vowel_share(body) >= 0.22

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from assay.app.advisories import FILE, Imported, import_advisories
-from assay.app.dependencies import Answer, collect, look_up
+from assay.app.dependencies import Answer, asset_dependencies, collect, look_up
 from assay.checks.dependency.matching import DEFAULT_MAX_AGE, Advisory, Match, State
 from assay.checks.dependency.vex import Claim
 from assay.core.canonical import Json
@@ -18,7 +18,7 @@ from assay.core.errors import UsageError
 from assay.core.times import duration
 from assay.formats.dependencies.database import Facts
 from assay.surfaces.cli.progress import bars
-from assay.surfaces.cli.session import Session, receipt_json, receipt_text, table
+from assay.surfaces.cli.session import Session, receipt_json, receipt_text, resolve, table
 
 ABOUT = {
     "deps": "Matches lock files, environments and bills of materials against imported advisories; offline.",
@@ -38,7 +38,8 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
             help="let packages be clean although some records were unreadable",
         )
     else:
-        parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="file, project folder or environment")
+        parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="file, project folder or environment")
+        parser.add_argument("--asset", metavar="ASSET", help="match a registered asset instead, and sign the match")
     parser.add_argument("--database", type=Path, metavar="FILE", help=f"default {FILE} in the workspace")
     parser.add_argument(
         "--max-age",
@@ -58,6 +59,10 @@ def run(command: str, options: argparse.Namespace) -> int:
 
 def _deps(session: Session) -> int:
     options = session.options
+    if bool(options.paths) == bool(options.asset):
+        raise UsageError("which dependencies?", "name files or folders, or one asset with --asset", "`assay deps .`")
+    if options.asset:
+        return _asset(session)
     collected = collect(options.paths)
     claims: tuple[Claim, ...] = ()
     if (session.folder / "trust.pin").exists():
@@ -65,10 +70,31 @@ def _deps(session: Session) -> int:
 
         with session.open() as workspace:
             claims = workspace_claims(workspace)
-    database = options.database or session.folder / FILE
-    answer = look_up(collected, database, datetime.now(UTC), max_age=options.max_age, claims=claims)
+    answer = look_up(collected, _database(session), datetime.now(UTC), max_age=options.max_age, claims=claims)
     session.show("deps", _answer_json(answer), lambda: _answer_text(answer))
     return answer.exit_code
+
+
+def _asset(session: Session) -> int:
+    """Matches a registered asset and logs the match as evidence for gates."""
+    from assay.app.rematch import log_match, workspace_claims
+
+    options = session.options
+    with session.open() as workspace:
+        version = resolve(workspace, session.project, options.asset)
+        answer = look_up(
+            asset_dependencies(workspace, version), _database(session), workspace.clock(), max_age=options.max_age,
+            claims=workspace_claims(workspace), subject=version.digest,
+        )  # fmt: skip
+        receipt = None if options.dry_run else log_match(workspace, version.digest, answer)
+    said = _answer_json(answer) | {"asset": str(version), "statement": receipt_json(receipt)}
+    session.show("deps", said, lambda: f"{_answer_text(answer)}\n{receipt_text(receipt)}")
+    return answer.exit_code
+
+
+def _database(session: Session) -> Path:
+    named: Path | None = session.options.database
+    return named or session.folder / FILE
 
 
 def _import(session: Session) -> int:

@@ -1,0 +1,181 @@
+"""Scans files and folders without a workspace: what each file is, in one process, and never a hang.
+
+Only regular files are opened, without blocking; FIFOs, devices, sockets and links that lead nowhere are inconclusive. A file is
+hashed and judged from the same descriptor, and is inconclusive if it changed meanwhile. Waivers are bound to the sha256 of the
+content, one rule, a reason and a day; those that expired are named and ignored.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import IO
+
+from assay.checks.model_file.judge import judge
+from assay.checks.model_file.judgement import Judgement, Problem, concluded
+from assay.checks.model_file.lists import Lists
+from assay.checks.model_file.readers import MAPPED_FROM_BYTES, facts_of
+from assay.core.digests import Digest
+from assay.core.errors import UsageError
+from assay.core.outcomes import Verdict
+from assay.formats.reading import read_facts
+
+CHUNK_BYTES = 1 << 20
+MAX_FOLDERS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """One rule that somebody accepts for one content until a day."""
+
+    sha256: str
+    rule: str
+    reason: str
+    expires: date
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """One file. `sha256` is None where it was not hashed; `waived` are the problems that a waiver took away."""
+
+    path: str
+    sha256: Digest | None
+    judgement: Judgement
+    waived: tuple[tuple[Problem, Waiver], ...] = ()
+
+
+@dataclass(frozen=True)
+class Scan:
+    """How to scan: with which lists and waivers, and whether to hash."""
+
+    lists: Lists = field(default_factory=Lists)
+    waivers: tuple[Waiver, ...] = ()
+    hashes: bool = True
+
+
+def scan(paths: Sequence[str], how: Scan, on_file: Callable[[str], None] = lambda path: None) -> Iterator[Scanned]:
+    """Every file below `paths`, in order of name.
+
+    Raises:
+        UsageError: a path that does not exist.
+    """
+    for path in paths:
+        if not os.path.lexists(path):
+            raise UsageError(f"there is no {path!r}", "nothing was scanned", "name files or folders that exist")
+    for path in dict.fromkeys(file for given in paths for file in files_below(given)):
+        on_file(path)
+        yield scan_file(path, how)
+
+
+def files_below(path: str) -> Iterator[str]:
+    """The path itself, or everything in it that is no folder. A folder is entered once, so links cannot loop."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [path]
+    while waiting:
+        at = waiting.pop()
+        try:
+            status = os.stat(at)  # noqa: PTH116 - names that are not UTF-8 stay text
+            if not stat.S_ISDIR(status.st_mode):
+                yield at
+                continue
+            if (status.st_dev, status.st_ino) in seen or len(seen) >= MAX_FOLDERS:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(at) as entries:
+                waiting += sorted((entry.path for entry in entries), reverse=True)
+        except OSError:
+            yield at  # it cannot be looked at, and says so when it is opened
+
+
+def scan_file(path: str, how: Scan) -> Scanned:
+    """One file; whatever goes wrong is a judgement, never an exception."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as handle:
+            return _scan_open(handle, path, how)
+    except OSError as error:
+        return _unseen(path, f"cannot be read: {error.strerror}")
+    except Exception as error:  # noqa: BLE001 - the runner of scans: a bug of a reader is inconclusive, and other files go on
+        return _unseen(path, f"the reader failed: {type(error).__name__}: {error}"[:200])
+
+
+def _scan_open(handle: IO[bytes], path: str, how: Scan) -> Scanned:
+    before = os.fstat(handle.fileno())
+    if not stat.S_ISREG(before.st_mode):
+        return _unseen(path, "it is a FIFO, socket or device")
+    name = path.rpartition("/")[2]
+    if before.st_size < MAPPED_FROM_BYTES:
+        data = handle.read(MAPPED_FROM_BYTES + 1)
+        digest = sha256(data).hexdigest() if how.hashes else None
+        facts = read_facts(data, name)
+    else:
+        digest = _digest(handle) if how.hashes else None
+        handle.seek(0)
+        facts = facts_of(handle, name, before.st_size)
+    after = os.fstat(handle.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        return _unseen(path, "it changed while it was read")
+    return waived(Scanned(path, Digest(digest) if digest else None, judge(facts, how.lists)), how.waivers)
+
+
+def waived(found: Scanned, waivers: Sequence[Waiver], today: date | None = None) -> Scanned:
+    """Takes away problems that a waiver of this content names, and judges the rest again."""
+    mine = {w.rule: w for w in waivers if w.sha256 == found.sha256 and w.expires >= (today or date.today())}
+    if not mine or found.sha256 is None:
+        return found
+    taken = tuple((problem, mine[problem.rule]) for problem in found.judgement.problems if problem.rule in mine)
+    rest = [problem for problem in found.judgement.problems if problem.rule not in mine]
+    return Scanned(found.path, found.sha256, concluded(found.judgement.format, rest), taken)
+
+
+def read_waivers(path: Path) -> tuple[Waiver, ...]:
+    """Waivers of a YAML or JSON list of `{sha256, rule, reason, expires}`.
+
+    Raises:
+        UsageError: it cannot be read, or an entry lacks something or has something else.
+    """
+    import yaml
+
+    try:
+        rows = yaml.safe_load(path.read_bytes())
+        return tuple(_waiver(row) for row in rows or ())
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"cannot use the waivers in {path}", str(error)[:200], "a list of {sha256, rule, reason, expires}"
+        ) from error
+
+
+def exit_code(files: Sequence[Scanned]) -> int:
+    """1 if a file is malicious or unknown, else 3 if one is inconclusive or there is none, else 0."""
+    verdicts = {found.judgement.verdict for found in files}
+    if verdicts & {Verdict.MALICIOUS, Verdict.UNKNOWN}:
+        return 1
+    return 0 if verdicts == {Verdict.CLEAN} else 3
+
+
+def _waiver(row: dict[str, object]) -> Waiver:
+    if set(row) != {"sha256", "rule", "reason", "expires"} or not str(row["reason"]).strip():
+        raise ValueError(f"an entry has {sorted(map(str, row))}")
+    digest = str(row["sha256"]).removeprefix("sha256:").lower()
+    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        raise ValueError(f"{digest[:80]!r} is no sha256")
+    expires = row["expires"] if isinstance(row["expires"], date) else date.fromisoformat(str(row["expires"]))
+    return Waiver(digest, str(row["rule"]), str(row["reason"]), expires)
+
+
+def _digest(handle: IO[bytes]) -> str:
+    """The sha256 of a large file through one buffer, so that memory stays small."""
+    digest, buffer = sha256(), bytearray(CHUNK_BYTES)
+    view = memoryview(buffer)
+    while count := handle.readinto(buffer):  # type: ignore[attr-defined]  # a raw file has it, IO[bytes] does not say so
+        digest.update(view[:count])
+    return digest.hexdigest()
+
+
+def _unseen(path: str, why: str) -> Scanned:
+    return Scanned(path, None, concluded("", (Problem("ASY-FMT-003", why),)))

@@ -1,0 +1,92 @@
+"""Credentials in the text of a tree: code, notebooks with their outputs, configuration, environment files, pictures' notes.
+
+One verdict a file, for the question of this check alone. Clean: every character was searched. Unknown: it holds a credential of
+high severity. Inconclusive, with a skip: binary data, or a text on which a bound ended the search.
+
+A finding never holds the value. It names the kind, the public prefix and a keyed fingerprint (HMAC-SHA-256), by which two places
+with one secret can be told from two secrets. The key is the option `fingerprint_key` (64 hex digits, kept secret, the same for a
+workspace); without it the key is drawn anew in every run, and fingerprints of different runs cannot be compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from assay.core.assets import Asset, Entry, Kind
+from assay.core.checks import Context, Family, check
+from assay.core.errors import MalformedInput, UsageError
+from assay.core.outcomes import FileVerdict, Finding, Outcome, Progress, Severity, Skipped, Verdict
+from assay.formats.secrets.facts import REFS, REMEDY, SecretFact
+
+MAX_FINDINGS = 800
+MAX_SKIPS = 100
+MAX_FILE_BYTES = 64 << 20
+
+
+@check("code.secrets", kinds={Kind.CODE, Kind.INFRASTRUCTURE, Kind.PROMPT}, version=1, family=Family.SCAN, maps_to=REFS[1:],
+       defaults={"fingerprint_key": ""})  # fmt: skip
+def secrets(asset: Asset, context: Context) -> Iterator[Outcome]:
+    """Credentials in code, configuration, notebooks and prompts.
+
+    Yields a verdict for every file, a finding for every credential up to 800, and a skip for what was not searched.
+
+    Raises:
+        UsageError: `fingerprint_key` is given and is not 64 hex digits.
+    """
+    key = _key(str(context.options.get("fingerprint_key", "")))
+    entries = asset.manifest.entries
+    told = skipped = 0
+    for number, entry in enumerate(entries):
+        yield Progress(number, len(entries), entry.path)
+        facts, format, reason = _search(asset, context, entry, key)
+        for fact in facts:
+            told += 1
+            if told <= MAX_FINDINGS:
+                yield _finding(fact)
+        if reason and (skipped := skipped + 1) <= MAX_SKIPS:
+            yield Skipped(entry.path, reason)
+        is_bad = any(fact.severity.rank >= Severity.HIGH.rank for fact in facts)
+        verdict = Verdict.UNKNOWN if is_bad else Verdict.INCONCLUSIVE if reason else Verdict.CLEAN
+        yield FileVerdict(entry.path, entry.sha256, format, verdict)
+    if told > MAX_FINDINGS:
+        yield Skipped(
+            f"{told - MAX_FINDINGS} findings", f"only the first {MAX_FINDINGS} are listed; every verdict counts"
+        )
+    if skipped > MAX_SKIPS:
+        yield Skipped(f"{skipped - MAX_SKIPS} more files", "were not searched; their verdicts say inconclusive")
+    yield Progress(len(entries), len(entries), "done")
+
+
+def _search(asset: Asset, context: Context, entry: Entry, key: bytes | None) -> tuple[list[SecretFact], str, str]:
+    """Facts, the format, and why the search is not complete if it is not."""
+    # Imported where a file is looked at: compiling its tables takes 50 ms, and listing all checks stays instant.
+    from assay.formats.secrets.files import format_of, secrets_in_file
+
+    if entry.size > MAX_FILE_BYTES:
+        return [], "binary", f"larger than {MAX_FILE_BYTES} bytes"
+    with context.open(asset, entry.path) as handle:
+        data = handle.read(entry.size)
+    facts: list[SecretFact] = []
+    try:
+        for fact in secrets_in_file(data, entry.path, key=key):
+            facts.append(fact)
+    except MalformedInput as error:
+        return facts, format_of(data, entry.path) or "binary", f"{error.what}: {error.why}"
+    return facts, format_of(data, entry.path), ""
+
+
+def _finding(fact: SecretFact) -> Finding:
+    proof = ", proved by its checksum or structure" if fact.is_proved else ""
+    summary = f"{fact.name} {fact.masked}{proof}; fingerprint {fact.fingerprint}"
+    return Finding(fact.rule, fact.severity, f"{fact.where}:{fact.line}", summary, REMEDY, REFS)
+
+
+def _key(given: str) -> bytes | None:
+    if not given:
+        return None
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", given):
+        raise UsageError(
+            "fingerprint_key is not a key", "64 hex digits are needed", "make one with `openssl rand -hex 32`"
+        )
+    return bytes.fromhex(given)

@@ -1,0 +1,75 @@
+"""What the source of a code tree does that should not pass review: unsafe loading, hidden characters, piped downloads.
+
+One verdict a file, for the question of this check alone:
+
+- Python files and notebooks are parsed, never run. Clean: parsed whole and no problem of high severity. Unknown: a problem of high
+  severity, which proves a risk but no intent. Malicious: text that is decoded or downloaded and then run. Inconclusive: not parsed.
+- Other text is clean as `text` once all of it was searched for hidden characters (shell also for piped downloads). What is written
+  in other programming languages bears the language as its format, and one skip a language says that its meaning was not looked
+  at: an ordinary repository holds some of it, and a gate that wants none can ask for no skips.
+- Pictures walked to their last byte are clean; all other binary data are inconclusive, with a skip, as code trees should
+  not hold what cannot be reviewed. Models in a code tree belong into an asset of kind model, whose checks read them.
+
+Severities below high are told and leave the verdict alone. Credentials are another question: see `code.secrets`.
+Sources are named beside each rule in `formats.code.rules`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from assay.core.assets import Asset, Kind
+from assay.core.checks import Context, Family, check
+from assay.core.outcomes import FileVerdict, Outcome, Progress, Skipped, Verdict
+from assay.formats.code.facts import Judged, judged
+
+MAX_FINDINGS = 800
+MAX_SKIPS = 100
+MAX_FILE_BYTES = 64 << 20
+_READ = ("python", "notebook", "text", "binary", "png", "jpeg", "gif", "webp", "")
+
+
+@check("code.source", kinds={Kind.CODE}, version=1, family=Family.SCAN,
+       maps_to=("mitre-atlas:AML.T0011.000", "mitre-atlas:AML.T0010.001", "owasp-ml:ML06:2023", "owasp-llm:LLM04:2026"))  # fmt: skip
+def source(asset: Asset, context: Context) -> Iterator[Outcome]:
+    """Source that loads models unsafely, runs text or downloads as code, or hides characters.
+
+    Yields a verdict for every file, a finding for every problem up to 800, and a skip for what was not looked at.
+    """
+    entries = asset.manifest.entries
+    told, skipped, languages = 0, 0, Counter[str]()
+    for number, entry in enumerate(entries):
+        yield Progress(number, len(entries), entry.path)
+        found = _look(asset, context, entry.path, entry.size)
+        for problem in found.problems:
+            told += 1
+            if told <= MAX_FINDINGS:
+                yield problem.finding(entry.path)
+        if found.reason and (skipped := skipped + 1) <= MAX_SKIPS:
+            yield Skipped(entry.path, found.reason)
+        languages[found.format] += found.verdict is Verdict.CLEAN and found.format not in _READ
+        yield FileVerdict(entry.path, entry.sha256, found.format, found.verdict)
+    for language, count in sorted(languages.items()):
+        if count:
+            yield Skipped(
+                f"{count} files in {language}",
+                "searched for hidden characters only; what the code does was not looked at",
+            )
+    if told > MAX_FINDINGS:
+        yield Skipped(
+            f"{told - MAX_FINDINGS} findings", f"only the first {MAX_FINDINGS} are listed; every verdict counts"
+        )
+    if skipped > MAX_SKIPS:
+        yield Skipped(f"{skipped - MAX_SKIPS} more files", "could not be looked at; their verdicts say inconclusive")
+    yield Progress(len(entries), len(entries), "done")
+
+
+def _look(asset: Asset, context: Context, path: str, size: int) -> Judged:
+    if size > MAX_FILE_BYTES:
+        return judged("binary", (), f"larger than {MAX_FILE_BYTES} bytes")
+    # Imported where a file is looked at: compiling its tables takes 50 ms, and listing all checks stays instant.
+    from assay.formats.code.judge import judged_code
+
+    with context.open(asset, path) as handle:
+        return judged_code(handle.read(size), path)

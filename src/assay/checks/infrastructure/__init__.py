@@ -1,0 +1,1 @@
+"""Checks of serving infrastructure: images, manifests, server settings and tool lists."""

@@ -1,0 +1,128 @@
+"""Abstract values of the pickle machine, and how a value is told in a fact.
+
+Constants (`str`, `int`, `float`, `None`, `bool`) and tuples stand for themselves; everything else is one of these. A value
+is described to a bounded depth by nested tuples that begin with a letter:
+
+    ("g", module, name)  a global; a part is None where it was computed      ("s", text)  ("i", n)  ("f",)  ("n",)  ("o", bool)
+    ("r", callee, of)    what a call made; `of` is its first argument         ("b", length)  bytes or a long text
+    ("t", items...)      a tuple, cut after 12 items                          ("l"|"d"|"e"|"z", count)  list, dict, set, frozenset
+    ("k", count, keys)   a small dict whose keys are all texts                ("p",) persistent id   ("x",) code   ("?",) unknown
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_TEXT = 200
+MAX_ITEMS = 12
+MAX_KEPT = 64
+MAX_DEPTH = 4
+
+Value = Any  # Any: constants, tuples of values, and the classes below
+Shape = tuple[Any, ...]  # Any: nested tuples of texts and numbers
+
+
+class Name:
+    """A global that the stream names; None for a part that is put together while loading."""
+
+    __slots__ = ("at", "module", "name")
+
+    def __init__(self, module: str | None, name: str | None, at: int) -> None:
+        self.module, self.name, self.at = module, name, at
+
+
+class Made:
+    """The result of a call; `state` is what BUILD gave it last."""
+
+    __slots__ = ("args", "callee", "op", "state")
+
+    def __init__(self, op: str, callee: Value, args: Value) -> None:
+        self.op, self.callee, self.args = op, callee, args
+        self.state: Value = None
+
+
+class Box:
+    """A builtin container; `kept` holds the first items of a dict that have a text as key."""
+
+    __slots__ = ("count", "kept", "kind", "others")
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.count, self.others = kind, 0, 0
+        self.kept: dict[str, Value] = {}
+
+    def put(self, items: list[Value]) -> None:
+        """Takes keys and values in turns."""
+        self.count += len(items) // 2
+        for i in range(0, len(items) - 1, 2):
+            if type(items[i]) is str and len(self.kept) < MAX_KEPT:
+                self.kept[items[i]] = items[i + 1]
+            else:
+                self.others += 1
+
+
+class Blob:
+    """Bytes or a long text that stays in the file: `b`, `s` or, for bytearrays and buffers, `a`."""
+
+    __slots__ = ("at", "kind", "size")
+
+    def __init__(self, kind: str, at: int, size: int) -> None:
+        self.kind, self.at, self.size = kind, at, size
+
+
+class Opaque:
+    """A value that nothing is known of: `p` a persistent id, `x` an extension code, `?` anything else."""
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+
+UNKNOWN = Opaque("?")
+NOTHING = Opaque("-")
+"""What an empty stack gives: loaders have failed before they could use it."""
+
+
+def describe(value: Value, depth: int = MAX_DEPTH) -> Shape:
+    """The shape of a value; never deeper than `depth`."""
+    kind = type(value)
+    if kind is str:
+        return ("s", value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…")
+    if kind is int:
+        return ("i", value if -(2**63) <= value < 2**64 else 2**64)
+    if kind is tuple:
+        return ("t", *(describe(item, depth - 1) for item in value[:MAX_ITEMS]),
+            *(("…",) if len(value) > MAX_ITEMS else ())) if depth else ("?",)  # fmt: skip
+    if kind is Name:
+        return ("g", value.module, value.name)
+    if kind is Made:
+        return _made(value, depth)
+    if kind is Box:
+        return _box(value)
+    if kind is Blob:
+        return ("s", "…") if value.kind == "s" else ("b", value.size)
+    if kind is Opaque:
+        return (value.kind,)
+    return {bool: ("o", value), float: ("f",)}.get(kind, ("n",))
+
+
+def _made(value: Made, depth: int) -> Shape:
+    if not depth:
+        return ("?",)
+    first = value.args[0] if type(value.args) is tuple and value.args else None
+    of = value.callee if value.op in ("NEWOBJ", "NEWOBJ_EX") else first
+    return ("r", describe(value.callee, depth - 1), describe(of, 1) if type(of) is Name else ("n",))
+
+
+def _box(value: Box) -> Shape:
+    if value.kind == "d" and value.count and not value.others and value.count <= MAX_KEPT:
+        return ("k", value.count, tuple(key[:80] for key in sorted(value.kept)))
+    return (value.kind, value.count)
+
+
+class Cut(Exception):
+    """The stream cannot be decoded further; the text says why."""
+
+
+class Stopped(Exception):
+    """STOP was read."""

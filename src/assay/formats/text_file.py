@@ -1,0 +1,198 @@
+"""Text files of a model: data, configuration, templates and code, told apart by name and content; nothing is rendered or run.
+
+JSON and YAML are walked for keys that make loaders import code, build objects or render templates, at any depth.
+Source: transformers, `dynamic_module_utils.py` (`auto_map`); Hydra, `_target_`; PyYAML, tags `!!python/`; MLflow, `MLmodel`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from assay.core.canonical import Json
+from assay.core.errors import MalformedInput
+from assay.formats.chat_template import template_facts
+from assay.formats.facts import Fact, FileFacts
+from assay.formats.keras_config import is_keras, keras_facts
+from assay.formats.python_source import source_facts
+
+MAX_TEXT_BYTES = 64 << 20
+MAX_JSON_BYTES = 64 << 20
+MAX_YAML_BYTES = 4 << 20
+MAX_DEPTH = 400
+DATA_SUFFIXES = (".jsonl", ".ndjson", ".txt", ".csv", ".tsv", ".cff", ".gitattributes", ".gitignore", ".log", ".vocab", ".merges", ".bpe", ".toml",
+    ".cfg", ".ini", ".lock", ".sha256", ".typed", ".metadata", ".arff", ".libsvm")  # fmt: skip
+PROSE_SUFFIXES = (".md", ".rst", ".tex", ".bib")
+PROSE_NAMES = ("license", "licence", "readme", "notice", "copying", "authors", "changelog")
+CODE_SUFFIXES = (".sh", ".bash", ".js", ".ts", ".rb", ".pl", ".php", ".ps1", ".bat", ".cmd", ".lua", ".r", ".jl", ".c", ".cpp", ".cu", ".h", ".java",
+    ".go", ".rs", ".cs", ".vbs", ".html", ".htm", ".svg")  # fmt: skip
+TEMPLATE_SUFFIXES = (".jinja", ".jinja2", ".j2")
+REMOTE_KEYS = frozenset({"auto_map", "_target_", "custom_pipelines", "custom_pipeline", "trust_remote_code"})
+ACTING_KEYS = frozenset(
+    {"py/object", "py/reduce", "py/function", "py/module", "py/repr", "py/object/apply", "!!python/object/apply"}
+)
+MLFLOW_LOADERS = frozenset({f"mlflow.{name}" for name in ["sklearn", "xgboost", "lightgbm", "catboost", "pytorch", "tensorflow", "keras", "onnx",
+    "statsmodels", "spacy", "prophet", "h2o", "spark", "paddle", "fastai"]})  # fmt: skip
+_TEMPLATE_MARK = re.compile(r"\{\{|\{%")
+_LOADER_MODULE = re.compile(r"^\s*loader_module:\s*['\"]?([\w.]+)", re.MULTILINE)
+_TARGET = re.compile(r"^\s*(?:-\s+)?['\"]?_target_['\"]?\s*:\s*['\"]?([\w.]*)", re.MULTILINE)
+_LIGHTGBM = re.compile(r"tree\nversion=v\d")
+
+
+def text_facts(data: bytes, path: str) -> FileFacts | None:
+    """Facts of a file that is text; None if it is not."""
+    if len(data) > MAX_TEXT_BYTES:
+        return None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    if re.search(r"[\x00-\x08\x0b\x0e-\x1f]", text):
+        return None
+    for is_it, read in _READERS:
+        if is_it(path.lower().rpartition("/")[2], text):
+            return read(data, text)
+    return FileFacts("text", (Fact("unexamined", "", None, ("text of a kind that may be code or configuration",)),))
+
+
+def _json(data: bytes, text: str) -> FileFacts:
+    if len(data) > MAX_JSON_BYTES:
+        return FileFacts("json", (Fact("limit", "", None, (f"JSON larger than {MAX_JSON_BYTES} bytes",)),))
+    try:
+        value = json.loads(text, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        return FileFacts("json", (*_code_words(text), Fact("malformed", "", None, (f"JSON: {str(error)[:120]}",))))
+    except MalformedInput as error:
+        return FileFacts("json", (*_code_words(text), Fact("malformed", "", None, (str(error.what),))))
+    return FileFacts("keras-config" if is_keras(value) else "json", tuple(json_facts(value)))
+
+
+def json_facts(value: Json) -> Iterator[Fact]:
+    """What a JSON value of a model would make a loader do."""
+    if is_keras(value):
+        yield from keras_facts(value)
+    seen: set[tuple[str, str]] = set()
+    for key, inner in _pairs(value):
+        if key in REMOTE_KEYS and inner not in (False, None, {}, []) and ("r", key) not in seen:
+            seen.add(("r", key))
+            yield Fact("remote-code", "", None, (f"{key} names code: {json.dumps(inner)[:120]}",))
+        elif key in ACTING_KEYS and ("a", key) not in seen:
+            seen.add(("a", key))
+            yield Fact("python-tag", "", None, (f"{key} makes a loader build Python objects",))
+        if isinstance(inner, str) and (_TEMPLATE_MARK.search(inner) or key == "chat_template") and len(seen) < 1000:
+            yield from template_facts(inner, key[:80])
+
+
+def _pairs(value: Json) -> Iterator[tuple[str, Json]]:
+    """Every key with its value at any depth; items of lists carry the key of the list."""
+    waiting: list[tuple[str, Json]] = [("", value)]
+    while waiting:
+        key, item = waiting.pop()
+        yield key, item
+        if isinstance(item, dict):
+            waiting += item.items()
+        elif isinstance(item, list):
+            waiting += [(key, inner) for inner in item if isinstance(inner, dict | list | str)]
+
+
+def _without_twins(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MalformedInput("a key stands twice, so readers differ")
+    return found
+
+
+def _code_words(text: str) -> list[Fact]:
+    return [
+        Fact("remote-code", "", None, (f"{word} names code",)) for word in sorted(REMOTE_KEYS) if f'"{word}"' in text
+    ]
+
+
+def _yaml(data: bytes, text: str) -> FileFacts:
+    facts = []
+    if re.search(r"!!?python/|!<tag:yaml.org,2002:python/|tag:yaml\.org,2002:python", text):
+        facts.append(Fact("python-tag", "", None, ("a YAML tag that makes a loader build Python objects",)))
+    facts += [Fact("remote-code", "", None, (f"_target_ names {name[:100]}",)) for name in _TARGET.findall(text)[:20]]
+    loaders = [name for name in _LOADER_MODULE.findall(text) if name not in MLFLOW_LOADERS]
+    facts += [Fact("remote-code", "", None, (f"loader_module names {name[:100]}",)) for name in loaders[:20]]
+    if _TEMPLATE_MARK.search(text):
+        facts += template_facts(text)
+    return FileFacts("yaml", (*facts, *_yaml_events(text)))
+
+
+def _yaml_events(text: str) -> Iterator[Fact]:
+    if len(text) > MAX_YAML_BYTES:
+        yield Fact("limit", "", None, (f"YAML larger than {MAX_YAML_BYTES} characters",))
+        return
+    try:
+        import yaml
+    except ImportError:
+        yield Fact("needs", "", None, ("PyYAML is needed to read YAML: pip install PyYAML",))
+        return
+    try:
+        tags = {str(getattr(event, "tag", None) or "") for event in yaml.parse(text)} - {""}
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        yield Fact("malformed", "", None, (f"YAML: {str(error)[:120]}",))
+        return
+    for tag in sorted(tags)[:20]:
+        if not tag.startswith("tag:yaml.org,2002:") or "python" in tag:
+            yield Fact("remote-code", "", None, (f"the YAML tag {tag[:100]}",))
+
+
+def _template(data: bytes, text: str) -> FileFacts:
+    return FileFacts("jinja", tuple(template_facts(text)))
+
+
+def _plain(data: bytes, text: str) -> FileFacts:
+    return FileFacts("text", tuple(template_facts(text)) if _TEMPLATE_MARK.search(text) else ())
+
+
+def _clean(name: str) -> Callable[[bytes, str], FileFacts]:
+    return lambda data, text: FileFacts(name)
+
+
+def _jsonl(data: bytes, text: str) -> FileFacts:
+    return _plain(data, text)
+
+
+def _code(data: bytes, text: str) -> FileFacts:
+    return FileFacts("script", (Fact("code", "", None, ("a script or source file",)),))
+
+
+def _python(data: bytes, text: str) -> FileFacts:
+    return FileFacts("python", tuple(source_facts(data)))
+
+
+def _notebook(data: bytes, text: str) -> FileFacts:
+    return FileFacts("notebook", (Fact("code", "", None, ("a notebook",)),))
+
+
+def _xml(data: bytes, text: str) -> FileFacts:
+    """PMML, OpenVINO and other XML: no document type, no entities, no processing that loads something."""
+    facts = []
+    if re.search(r"<!(DOCTYPE|ENTITY|ATTLIST|ELEMENT|NOTATION)", text, re.IGNORECASE):
+        facts.append(Fact("xml-entity", "", None, ("a document type or entities",)))
+    if re.search(r"<\?xml-stylesheet|<xi:include|<script|<(\w+:)?Extension\b", text, re.IGNORECASE):
+        facts.append(Fact("unexamined", "", None, ("an extension, include, script or style sheet",)))
+    name = "pmml" if "<PMML" in text else "openvino" if re.search(r"<net\s[^>]*version=", text) else "xml"
+    if name == "xml":
+        facts.append(Fact("unexamined", "", None, ("XML of a kind that is not known",)))
+    return FileFacts(name, tuple(facts))
+
+
+_READERS: tuple[tuple[Callable[[str, str], bool], Callable[[bytes, str], FileFacts]], ...] = (
+    (lambda name, text: text.startswith("#!"), _code),
+    (lambda name, text: name.endswith((".py", ".pyw", ".pyi")), _python),
+    (lambda name, text: name.endswith(".ipynb"), _notebook),
+    (lambda name, text: name.endswith(CODE_SUFFIXES), _code),
+    (lambda name, text: name.endswith(TEMPLATE_SUFFIXES), _template),
+    (lambda name, text: name.endswith((".jsonl", ".ndjson")), _jsonl),
+    (lambda name, text: name.endswith(".json") or (re.match(r"\s*\{\s*\"", text) is not None and text.rstrip()[-1:] == "}"), _json),
+    (lambda name, text: text.lstrip()[:5] == "<?xml" or name.endswith((".pmml", ".xml")) or text.lstrip()[:5] == "<PMML", _xml),
+    (lambda name, text: name.endswith(PROSE_SUFFIXES) or name.partition(".")[0] in PROSE_NAMES, _clean("text")),
+    (lambda name, text: _LIGHTGBM.match(text) is not None and "end of parameters" in text, _clean("lightgbm")),
+    (lambda name, text: name.endswith((".yaml", ".yml")) or name == "mlmodel" or "!!python/" in text, _yaml),
+    (lambda name, text: name.endswith(DATA_SUFFIXES) or not text.strip() or ("." not in name and len(text) < 256 and re.fullmatch(r"[\w.\- \n:+]*",
+    text) is not None), _plain),
+)  # fmt: skip

@@ -1,0 +1,107 @@
+"""`assay scan`: what files are, without a workspace, and whether loading them could run code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from assay.app.scan import Scan, Scanned, Waiver, exit_code, read_waivers, scan
+from assay.checks.model_file.format import ID, findings_of
+from assay.checks.model_file.lists import Lists
+from assay.core.digests import Digest
+from assay.core.errors import UsageError
+from assay.core.outcomes import FileVerdict, Skipped
+
+if TYPE_CHECKING:
+    from assay.surfaces.reports import Found, ScanReport
+
+ABOUT = {
+    "scan": "Says of every file, offline and without running it: clean, malicious, unknown or inconclusive, and why."
+}
+FORMATS = ("human", "text", "json", "sarif", "junit", "github", "gitlab", "markdown")
+REFRESH_S = 0.1
+
+
+def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `scan`."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
+    parser.add_argument("--no-hash", action="store_true", help="do not compute sha256; nothing can be waived then")
+    parser.add_argument(
+        "--allow", metavar="FILE", action="append", default=[], help="one more allow-list; may be repeated"
+    )
+    parser.add_argument(
+        "--suppressions", metavar="FILE", help="waivers: a YAML list of {sha256, rule, reason, expires}"
+    )
+
+
+def run(command: str, options: argparse.Namespace) -> int:
+    """Scans and prints; the exit code does not depend on the format."""
+    if options.format not in FORMATS:
+        raise UsageError(f"this command has no format {options.format!r}", f"it has {', '.join(FORMATS)}")
+    if options.suppressions and options.no_hash:
+        raise UsageError("--suppressions needs hashes", "waivers are bound to the content", "leave out --no-hash")
+    waivers = read_waivers(Path(options.suppressions)) if options.suppressions else ()
+    how = Scan(Lists(map(Path, options.allow)), waivers, not options.no_hash)
+    shown = _Counter(not options.quiet and sys.stderr.isatty())
+    found = list(scan(options.paths, how, shown.step))
+    shown.end()
+    _write(options, found, waivers)
+    return exit_code(found)
+
+
+def _write(options: argparse.Namespace, found: Sequence[Scanned], waivers: Sequence[Waiver]) -> None:
+    """Prints the report and writes the files that `--report` names."""
+    from assay.surfaces.cli.reporting import emit  # the reports cost more to import than a small scan takes
+
+    emit(options, report_of(found, waivers))
+
+
+def report_of(found: Sequence[Scanned], waivers: Sequence[Waiver] = ()) -> ScanReport:
+    """The report of a scan: files, findings, and what was waived or had expired."""
+    from assay.surfaces.reports import ScanReport
+
+    files = tuple(FileVerdict(f.path, cast(Digest, f.sha256), f.judgement.format, f.judgement.verdict) for f in found)
+    return ScanReport(files, tuple(_findings(found)), tuple(_skipped(found, waivers)), (), exit_code(found))
+
+
+def _findings(found: Iterable[Scanned]) -> Iterator[Found]:
+    from assay.surfaces.reports import Found
+
+    for item in found:
+        for finding in findings_of(item.path, item.judgement):
+            yield Found(item.path, ID, finding)
+
+
+def _skipped(found: Iterable[Scanned], waivers: Iterable[Waiver]) -> Iterator[Skipped]:
+    for item in found:
+        for problem, waiver in item.waived:
+            yield Skipped(f"{item.path}: {problem.rule}", f"waived until {waiver.expires}: {waiver.reason}")
+    for waiver in waivers:
+        if waiver.expires < date.today():
+            yield Skipped(
+                f"waiver of {waiver.rule} for {waiver.sha256[:12]}…", f"expired on {waiver.expires} and is ignored"
+            )
+
+
+class _Counter:
+    """One line on a terminal that counts files."""
+
+    def __init__(self, is_shown: bool) -> None:
+        self._is_shown, self._count, self._next = is_shown, 0, 0.0
+
+    def step(self, path: str) -> None:
+        """A file begins."""
+        self._count += 1
+        if self._is_shown and time.monotonic() >= self._next:
+            self._next = time.monotonic() + REFRESH_S
+            print(f"\r\x1b[K{self._count} files", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clears the line."""
+        if self._is_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
