@@ -18,6 +18,7 @@ PARTS = {
     "provenance": ("registry", "ledger", "manifest", "signing"),
     "gate": ("gate_calibration", "policy_expr"),
     "demo": ("demo",),
+    "scan": ("scan", "deps", "secret_search"),
 }
 QUICK = {
     "registry": ("--rounds", "30", "--reads", "100", "--repeats", "1"),
@@ -25,6 +26,8 @@ QUICK = {
     "manifest": ("--mb", "64", "--repeats", "3"),
     "gate_calibration": ("--runs", "500"),
     "signing": ("--quick",),
+    "deps": ("--quick",),
+    "scan": ("--quick",),
 }
 # Parts of other scripts, not benchmarks.
 SHARED = ("all", "claims", "statements")

@@ -92,7 +92,7 @@ PYTHON: dict[str, dict[str, object]] = {
     "zoneinfo": {"ZoneInfo._unpickle": call("str", "int|bool", why="reads time zone data by a name that zoneinfo checks", makes="zoneinfo:ZoneInfo")},
     "copyreg": {
         "_reconstructor": call("type", "builtin", "any", makes="@0", why="object.__new__ of a listed type, or a builtin value"),
-        "__newobj__": call("type", "any*", makes="@0", why="as NEWOBJ"),
+        "__newobj__": call("type", makes="@0", why="as NEWOBJ without arguments"),
     },
     "_codecs": {"encode": call("str", "=latin1|=latin-1|=utf-8|=utf8|=ascii", makes="builtins:bytes",
     why="bytes as Python 3 writes them at protocols below 3")},

@@ -50,7 +50,7 @@ PLAIN_CALLS = {
     "hash", "repr", "sorted", "range", "zip", "enumerate", "min", "max", "abs", "any", "all", "iter", "next", "vars", "issubclass", "callable",
     "ValueError", "TypeError", "AttributeError", "KeyError", "RuntimeError", "NotImplementedError", "OrderedDict", "update", "items",
     "keys", "values", "get", "pop", "setdefault", "copy", "append", "startswith", "endswith", "format", "join", "__new__", "__setattr__",
-    "__getattr__", "__getattribute__", "__setstate__", "__hash__", "__init__", "warn", "object", "cast", "ref",
+    "__getattr__", "__getattribute__", "__setstate__", "__hash__", "warn", "object", "cast", "ref",
 }  # fmt: skip
 
 
@@ -206,6 +206,7 @@ def is_plain(source: str, hook: str) -> str:
 def flags(cls: type) -> str:
     """The letters that `assay.checks.model_file.lists` knows."""
     found = "i" if issubclass(cls, list | dict | set) and not own(cls, ITEM_HOOKS) else ""
+    found += "n" if issubclass(cls, tuple | str | int | float | bytes | frozenset | complex) else ""
     found += "s" if own(cls, ("__setstate__",)) else ""
     setters = any((isinstance(v, property) and v.fset) or (hasattr(type(v), "__set__") and not isinstance(v,
         property | types.MemberDescriptorType | types.GetSetDescriptorType))

@@ -70,7 +70,7 @@ def _bounded(items: Iterator[Item]) -> Iterator[Item]:
 def _file(source: Path) -> Iterator[Item]:
     with source.open("rb") as file:
         start = file.read(6)
-    if source.suffix in _SUFFIXES and not start.startswith(b"PK"):
+    if source.suffix.lower() in _SUFFIXES and not start.startswith(b"PK"):
         yield _plain(source, source.name)
         return
     try:
@@ -98,7 +98,7 @@ def _folder(root: Path) -> Iterator[Item]:
                 continue
             if item.is_dir(follow_symlinks=False):
                 waiting.append((f"{path}/", Path(item.path)))
-            elif item.name.endswith(_SUFFIXES):
+            elif item.name.lower().endswith(_SUFFIXES):
                 yield (
                     _plain(Path(item.path), path)
                     if item.is_file(follow_symlinks=False)
@@ -138,12 +138,14 @@ class _Measured(RawIOBase):
     def __init__(self, inner: IO[bytes]) -> None:
         self._inner = inner
         self._total = 0
+        self.tail = b""
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._inner.read(size)
         self._total += len(data)
         if self._total > MAX_INFLATED_BYTES:
             raise tarfile.ReadError(f"it inflates beyond {MAX_INFLATED_BYTES} bytes")
+        self.tail = (self.tail + data)[-tarfile.BLOCKSIZE :]
         return data
 
 
@@ -160,7 +162,7 @@ class _Member(tarfile.TarInfo):
 
 def _tar(source: Path, start: bytes) -> Iterator[Item]:
     with _inflated(source, start) as inner:
-        archive = tarfile.open(fileobj=_Measured(inner), mode="r|", tarinfo=_Member)  # noqa: SIM115 - `inner` is closed
+        archive = tarfile.open(fileobj=(measured := _Measured(inner)), mode="r|", tarinfo=_Member)  # noqa: SIM115 - `inner` is closed
         for member in archive:
             archive.members = []  # type: ignore[attr-defined]  # else every member stays in memory
             path = _printable(member.name)
@@ -173,6 +175,9 @@ def _tar(source: Path, start: bytes) -> Iterator[Item]:
             else:
                 handle = archive.extractfile(member)
                 yield _read(handle, path) if handle else Item(path, problem="it cannot be read")
+        # NOTE: tarfile takes a file that was cut between two members for a whole one.
+        if measured.tail.strip(b"\0"):
+            raise tarfile.ReadError("it has no end mark, so members may be missing")
 
 
 def _inflated(source: Path, start: bytes) -> IO[bytes]:
@@ -195,7 +200,9 @@ def _read(handle: IO[bytes], path: str) -> Item:
 
 
 def _is_wanted(name: str) -> bool:
-    return name.endswith(_SUFFIXES) and not any(step.startswith(".") and step != "." for step in name.split("/"))
+    return name.lower().endswith(_SUFFIXES) and not any(
+        step.startswith(".") and step != "." for step in name.split("/")
+    )
 
 
 def _printable(path: str) -> str:

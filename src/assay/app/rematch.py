@@ -85,10 +85,10 @@ def rematch(workspace: Workspace, database: Path, *, max_age: timedelta = DEFAUL
             claims=claims,
             subject=one.subject,
         )
-        try:
+        try:  # NOTE: the incident first: once a match names the hit it is no longer new, and a kill between would lose it
+            opened += _incidents(workspace, reader, one, answer)
             if (receipt := log_match(workspace, one.subject, answer)) is not None:
                 receipts.append(receipt)
-            opened += _incidents(workspace, reader, one, answer)
         except EvidenceError as error:
             problems.append(f"{error.what}: {error.why}")
     return Rematched(len(stored), tuple(receipts), tuple(opened), tuple(dict.fromkeys(problems)))

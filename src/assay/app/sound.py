@@ -17,7 +17,7 @@ from assay.evidence.keys import PublicKey
 from assay.evidence.ledger import Leaf, Ledger
 from assay.evidence.merkle import RootBuilder, leaf_hash
 from assay.evidence.note import Checkpoint, NoteError, verified_cosignatures, verify_checkpoint
-from assay.evidence.trust import TRUST_PAYLOAD, Trust, verified_chain
+from assay.evidence.trust import TRUST_PAYLOAD, Trust, TrustedKey, verified_chain
 
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 
@@ -96,10 +96,22 @@ def read_checkpoint(note: bytes, chain: Sequence[Trust]) -> Checkpoint:
     for trust in reversed(chain):
         for key_id in trust.log.keys:
             try:
-                return verify_checkpoint(note, trust.log.origin, trust.keys[key_id].key.raw, _verifies)
+                signed = verify_checkpoint(note, trust.log.origin, trust.keys[key_id].key.raw, _verifies)
             except NoteError as error:
                 problem = error.why
+                continue
+            if (problem := _key_problem(chain[-1].keys.get(key_id), signed.size)) == "":
+                return signed
     raise LedgerDamaged("the checkpoint is not signed by the ledger's key", problem, reason="checkpoint-unsigned")
+
+
+def _key_problem(key: TrustedKey | None, size: int) -> str:
+    """Why a log key does not count for a checkpoint of `size`; a key that the newest policy left out only rotated."""
+    if key is not None and key.is_compromised:
+        return "its key was compromised"
+    if key is not None and key.revoked_at is not None and size > key.revoked_at:
+        return "its key was revoked before"
+    return ""
 
 
 def witness_problem(note: bytes, trust: Trust) -> str:

@@ -1,4 +1,4 @@
-"""Writing trust policies: the first one of a workspace, and later versions from a YAML document.
+"""Writing trust policies: the first one of a workspace, a key more or less, or a whole document.
 
 The first policy of one person gives the machine (`runner`) what machines do (scan, evaluate, decide, keep the log)
 and the person what persons do, so that nobody evaluates what they trained or approves what they built.
@@ -22,13 +22,15 @@ from assay.evidence.predicates import Predicate
 from assay.evidence.trust import TRUST_SCHEMA, Trust
 
 _P = Predicate
+VEX = "https://openvex.dev/ns"
+BILLS = ("https://cyclonedx.org/bom", "https://spdx.dev/Document")
 PREDICATES_OF: Mapping[str, tuple[str, ...]] = {
     "registrar": (_P.REGISTRATION, _P.LABEL),
     "data-owner": (_P.REGISTRATION, _P.LABEL),
     "trainer": (_P.PROVENANCE,),
-    "scanner": (_P.SCAN_RESULT, _P.VULNERABILITIES),
+    "scanner": (_P.SCAN_RESULT, _P.VULNERABILITIES, *BILLS),
     "evaluator": (_P.EVAL_RESULT,),
-    "approver": (_P.APPROVAL, _P.WAIVER, _P.WAIVER_REVOCATION, _P.QUARANTINE),
+    "approver": (_P.APPROVAL, _P.WAIVER, _P.WAIVER_REVOCATION, _P.QUARANTINE, VEX),
     "releaser": (_P.PROMOTION, _P.LIFECYCLE, _P.DEPLOYMENT),
     "gate": (_P.DECISION, _P.COMPLIANCE),
     "observer": (_P.OBSERVATION,),

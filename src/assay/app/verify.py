@@ -28,6 +28,7 @@ from assay.policy.view import Evidence
 from assay.registry.queries import Version
 
 DECISION_MAX_AGE = timedelta(days=30)
+FUTURE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,12 @@ def _decided(
         return None, [
             Reason("undecided", f"the gate could not decide it for {demand.stage}", "see `assay log ASSET`", True)
         ]
-    age = demand.now - min(instant(newest.signed_at), instant(newest.logged_at))
+    signed, logged = instant(newest.signed_at), instant(newest.logged_at)
+    if signed > logged + FUTURE:
+        return None, [
+            Reason("decision-future", f"the decision is dated {newest.signed_at}, after it was logged", fix, True)
+        ]
+    age = demand.now - min(signed, logged)
     if age > demand.max_age or age < -timedelta(minutes=5):
         text = f"the decision is {age_text(age.total_seconds())} old, at most {age_text(demand.max_age.total_seconds())} is accepted"
         return None, [Reason("decision-stale", text, fix, True)]

@@ -9,6 +9,7 @@ import re
 
 from assay.formats.facts import Fact, FileFacts
 from assay.formats.pickle_machine import Data
+from assay.formats.ubjson_file import ubjson_facts
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _RDS = re.compile(rb"[XBA]\n")
@@ -35,7 +36,7 @@ def known_binary(data: Data, size: int) -> FileFacts | None:
         data[:16].startswith((b"{L\x00\x00\x00\x00\x00\x00\x00", b"{i\x07learner", b"{L\x00"))
         and b"learner" in data[:200]
     ):
-        return FileFacts("xgboost-ubj")
+        return FileFacts("xgboost-ubj", tuple(ubjson_facts(data)))
     if data[:4] == b"binf" or data[:4] == b"bs64":
         return FileFacts(
             "xgboost-binary", (Fact("unexamined", "", None, ("XGBoost's old binary format is not examined",)),)

@@ -23,6 +23,10 @@ B62 = string.ascii_letters + string.digits
 B64 = B62 + "+/"
 URL64 = B62 + "-_"
 HEX = "0123456789abcdef"
+JWT_IO_EXAMPLE = (
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ"
+    ".SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
+)
 UPPER = string.ascii_uppercase + string.digits
 
 
@@ -243,7 +247,7 @@ INNOCENT: dict[str, Callable[[random.Random], str]] = {
         "self.password = password_from_prompt\n", "if token == TokenType.IDENTIFIER:\n", "auth_token=os.getenv('HF_TOKEN')\n",
         "max_new_tokens=2048, pad_token_id=tokenizer.eos_token_id\n", "kwargs['use_auth_token'] = use_auth_token_value\n",
         "API_KEY_HEADER = 'X-Custom-Api-Key-Header-V2'\n", "password_hash = '$2b$12$KIXQ8cG8Y1lL1n0uY5mZQe6'\n"]),
-    "jwt-example": lambda r: "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c\n",
+    "jwt-example": lambda r: JWT_IO_EXAMPLE + "\n",
     "bad-checksum": lambda r: f"ghp_{_of(B62, 30)(r)}000000\n",
     "url": lambda r: r.choice(["postgresql://user:password@localhost/db\n", "https://user:pass@example.com/\n",
     "redis://:${REDIS_PASSWORD}@cache:6379\n", "http://host:8080/a@b\n", "mongodb://root:root@mongo:27017\n",

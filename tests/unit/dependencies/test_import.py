@@ -65,10 +65,11 @@ def test_yaml_and_git_checkouts_are_read_and_other_files_are_counted(tmp_path: P
     (root / "vulns" / "acme").mkdir(parents=True)
     (root / "vulns" / "acme" / "P.yaml").write_text(yaml.safe_dump(RECORDS[0]))
     (root / "vulns" / "o.yml").write_text(yaml.safe_dump(RECORDS[1]))
+    (root / "vulns" / "UPPER.JSON").write_text(json.dumps(record("PYSEC-8", "upper", versions=["1"])))
     (root / "renovate.json").write_text("{}")
     (root / "LICENSE").write_text("x")
     made = import_advisories([root], tmp_path / "adv.sqlite", NOW)
-    assert (made.facts.records, made.others, made.unreadable_count) == (2, 1, 0)
+    assert (made.facts.records, made.others, made.unreadable_count) == (3, 1, 0)
     assert matched(tmp_path, "acme==1.0").state == "vulnerable"
 
 
@@ -110,7 +111,7 @@ def test_of_two_records_with_one_id_the_later_stays(tmp_path: Path) -> None:
         assert matched(tmp_path, "acme==2.5").state == "vulnerable"
 
 
-@pytest.mark.parametrize("name", ["cut.zip", "cut.tar.gz", "text.zip", "noise.tar.gz", "pax.tar"])
+@pytest.mark.parametrize("name", ["cut.zip", "cut.tar.gz", "text.zip", "noise.tar.gz", "pax.tar", "cut.tar"])
 def test_a_broken_archive_is_an_error_and_the_old_database_stays(tmp_path: Path, name: str) -> None:
     imported(tmp_path, RECORDS)
     before = (tmp_path / "adv.sqlite").read_bytes()
@@ -123,6 +124,8 @@ def test_a_broken_archive_is_an_error_and_the_old_database_stays(tmp_path: Path,
         source.write_bytes(source.read_bytes()[:-40])
     elif name == "cut.tar.gz":
         source.write_bytes(tarred(source, files).read_bytes()[:-60])
+    elif name == "cut.tar":  # after a whole member, at a block
+        source.write_bytes(tarred(source, files, "w:").read_bytes()[: 1024 * 20])
     elif name == "pax.tar":
         header = tarfile.TarInfo("x")
         header.type, header.size = tarfile.XHDTYPE, 1 << 40

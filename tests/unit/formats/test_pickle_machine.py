@@ -73,7 +73,7 @@ def test_names_are_seen_whatever_spells_them(stream: bytes, expected: list[str])
         (b"t.", "broken", "mark"),
         (b"h\x07.", "broken", "memo"), (b"S'x\n.", "broken", "quoted"), (b"I1x\n.", "broken", "number"), (b"I010\n.", "anomaly", "number"),
         (b"\x80\x04N\x80\x02.", "anomaly", "protocol"),
-        (b"Nq\x00Kq\x00q\x00.", "anomaly", "memo"), (b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x00N.", "anomaly", "frame"), (b"\x82\x05.",
+        (b"Nq\x00K\x01q\x00.", "anomaly", "memo"), (b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x00N.", "anomaly", "frame"), (b"\x82\x05.",
         "extension", "5"), (b"X\xff\xff\xff\xffab", "broken", "announced"),
     ],
 )  # fmt: skip

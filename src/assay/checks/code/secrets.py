@@ -20,7 +20,7 @@ from assay.core.outcomes import FileVerdict, Finding, Outcome, Progress, Severit
 from assay.formats.secrets.facts import REFS, REMEDY, SecretFact
 
 MAX_FINDINGS = 800
-MAX_SKIPS = 100
+MAX_SKIPS = 25
 MAX_FILE_BYTES = 64 << 20
 
 

@@ -25,7 +25,7 @@ from assay.core.outcomes import FileVerdict, Outcome, Progress, Skipped, Verdict
 from assay.formats.code.facts import Judged, judged
 
 MAX_FINDINGS = 800
-MAX_SKIPS = 100
+MAX_SKIPS = 25
 MAX_FILE_BYTES = 64 << 20
 _READ = ("python", "notebook", "text", "binary", "png", "jpeg", "gif", "webp", "")
 

@@ -22,7 +22,7 @@ from assay.core.outcomes import FileVerdict, Outcome, Progress, Skipped
 from assay.formats.code.facts import Judged, judged
 
 MAX_FINDINGS = 800
-MAX_SKIPS = 200
+MAX_SKIPS = 25
 MAX_FILE_BYTES = 16 << 20
 
 

@@ -36,6 +36,7 @@ class Entry(NamedTuple):
     takes_items: bool = False
     own_state: bool = False
     plain_slots: bool = False
+    new_args: bool = False
     why: str = ""
 
 
@@ -99,11 +100,12 @@ def _read(path: Path) -> Mapping[str, Mapping[str, Json]]:
 
 
 def _entry(found: Json) -> Entry:
-    """`"t"` with flags is a type: `i` takes items, `s` has a reviewed `__setstate__`, `x` plain slots, `e` an enumeration."""
+    """`"t"` with flags is a type: `i` takes items, `s` has a reviewed `__setstate__`, `x` plain slots, `n` a
+    constructor that takes constants (`__new__` of a builtin value or a named tuple), `e` an enumeration."""
     if isinstance(found, str):
         if found == "inert":
             return Entry("inert")
-        return Entry("type", ("const",) if "e" in found else None, "", "i" in found, "s" in found, "x" in found)
+        return Entry("type", ("const",) if "e" in found else None, "", "i" in found, "s" in found, "x" in found, "n" in found)
     args = found.get("args")
     return Entry(
         found["role"],
@@ -112,5 +114,6 @@ def _entry(found: Json) -> Entry:
         bool(found.get("items")),
         bool(found.get("state")),
         bool(found.get("slots")),
+        bool(found.get("new")),
         found.get("why", ""),
     )

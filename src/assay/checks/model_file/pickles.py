@@ -61,7 +61,17 @@ class PickleJudge:
 
     def _may_call(self, op: str, entry: Entry, args: Shape) -> bool:
         if op in ("NEWOBJ", "NEWOBJ_EX") or (op in ("INST", "OBJ") and args == ("t",)):
-            return entry.role == "type"
+            return entry.role == "type" and self._may_make(op, entry, args)
+        return entry.args is not None and fits(args, entry.args, self.find)
+
+    def _may_make(self, op: str, entry: Entry, args: Shape) -> bool:
+        """Arguments of `__new__`: none, those of the constructor's constraint, or any where `__new__` is a builtin's."""
+        if op == "NEWOBJ_EX":
+            if args[0] != "t" or len(args) != 3 or args[2] not in (("d", 0), ("k", 0, ())):
+                return False
+            args = args[1]
+        if args == ("t",) or entry.new_args:
+            return bool(args[0] == "t")
         return entry.args is not None and fits(args, entry.args, self.find)
 
     def _used_value(self, op: str, target: Shape, args: Shape, fact: Fact) -> Iterator[Problem]:

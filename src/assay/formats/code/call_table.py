@@ -93,11 +93,11 @@ def unless_weights_only(call: Call) -> Severity | None:
 
 def unless_round_trip(call: Call) -> Severity | None:
     """`pickle.loads(pickle.dumps(x))` only copies what the program made itself."""
-    first = call.node.args[0] if call.node.args else None
-    for value in call.names.assigned(first) if first is not None else ():
-        if isinstance(value, ast.Call) and any(name.endswith(".dumps") for name in call.names.meanings(value.func)):
-            return None
-    return HIGH
+
+    def is_dump(value: ast.expr) -> bool:
+        return isinstance(value, ast.Call) and any(name.endswith(".dumps") for name in call.names.meanings(value.func))
+
+    return None if call.node.args and call.names.is_only(call.node.args[0], is_dump) else HIGH
 
 
 def if_true(keyword: str, position: int = -1, severity: Severity = HIGH) -> Condition:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assay.core.outcomes import Finding, Severity, Verdict
+
+MAX_PROBLEMS = 200
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,15 @@ class Judged:
     reason: str = ""
 
 
-def judged(format: str, problems: tuple[Problem, ...], reason: str = "") -> Judged:
-    """The verdict that follows: malicious where a problem is critical and shows intent, unknown where one is high, inconclusive
-    where something was not looked at, else clean.
+def judged(format: str, problems: Sequence[Problem], reason: str = "") -> Judged:
+    """The verdict that follows: malicious where a problem shows intent, unknown where one is high, inconclusive where something
+    was not looked at, else clean. All problems count for it; the worst `MAX_PROBLEMS` are kept, in the order of lines.
     """
     worst = max((found.severity.rank for found in problems), default=0)
+    kept = sorted(problems, key=lambda found: (-found.rule.shows_intent, -found.severity.rank))[:MAX_PROBLEMS]
+    told = tuple(sorted(kept, key=lambda found: (found.member, found.line, found.rule.id)))
     if any(found.rule.shows_intent for found in problems):
-        return Judged(format, Verdict.MALICIOUS, problems, reason)
+        return Judged(format, Verdict.MALICIOUS, told, reason)
     if worst >= Severity.HIGH.rank:
-        return Judged(format, Verdict.UNKNOWN, problems, reason)
-    return Judged(format, Verdict.INCONCLUSIVE if reason else Verdict.CLEAN, problems, reason)
+        return Judged(format, Verdict.UNKNOWN, told, reason)
+    return Judged(format, Verdict.INCONCLUSIVE if reason else Verdict.CLEAN, told, reason)

@@ -9,6 +9,7 @@ Sources: Boucher and Anderson, Trojan Source, 2021; Unicode 15.1, UAX 9 and UTR 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from assay.core.outcomes import Severity
@@ -28,14 +29,15 @@ MAX_PROBLEMS = 50
 
 
 def hidden_characters(text: str, *, is_code: bool) -> Iterator[Problem]:
-    """At most `MAX_PROBLEMS`, one for each line; code is held to more than prose, which may need joiners and marks."""
-    told = 0
+    """At most `MAX_PROBLEMS` of each severity, one for each line; code is held to more than prose, which may need joiners and marks."""
+    told: Counter[Severity] = Counter()
     if _ANY.search(text):
         for number, line in enumerate(text.split("\n"), 1):
             if line.isascii():
                 continue
             said = _said(line[1:] if number == 1 and line.startswith("\ufeff") else line, is_code)
-            if said is not None and (told := told + 1) <= MAX_PROBLEMS:
+            if said is not None and told[said[2]] < MAX_PROBLEMS:
+                told[said[2]] += 1
                 yield problem(said[0], said[1], number, said[2])
 
 

@@ -13,8 +13,6 @@ from assay.formats.code.source import decode_source, parse_source
 from assay.formats.code.texts import decoded_text, language_of
 from assay.formats.code.unsafe import problems_in
 
-MAX_PROBLEMS = 200
-
 
 def judged_code(data: bytes, path: str) -> Judged:
     """What one file of a code tree is, and what is wrong with it."""
@@ -31,7 +29,7 @@ def judged_code(data: bytes, path: str) -> Judged:
     problems = list(hidden_characters(text, is_code=bool(language_of(path, text))))
     if language_of(path, text) == "shell":
         problems += shell_problems(joined_lines(text))
-    return judged(language_of(path, text) or "text", tuple(problems[:MAX_PROBLEMS]))
+    return judged(language_of(path, text) or "text", problems)
 
 
 def _python(data: bytes) -> Judged:
@@ -44,8 +42,8 @@ def _python(data: bytes) -> Judged:
     try:
         problems += problems_in([parse_source(text)])[0]
     except MalformedInput as error:
-        return judged("python", tuple(problems[:MAX_PROBLEMS]), f"{error.what}: {error.why}")
-    return judged("python", tuple(problems[:MAX_PROBLEMS]))
+        return judged("python", problems, f"{error.what}: {error.why}")
+    return judged("python", problems)
 
 
 def _notebook(data: bytes) -> Judged:
@@ -66,7 +64,7 @@ def _notebook(data: bytes) -> Judged:
             refused.append(f"cell {cell.number}: {error.what}: {error.why}")
     for number, found in zip(numbers, problems_in(trees), strict=True):
         problems += [one.within(f"cell{number}") for one in found]
-    return judged("notebook", tuple(problems[:MAX_PROBLEMS]), "; ".join(refused[:3])[:600])
+    return judged("notebook", problems, "; ".join(refused[:3])[:600])
 
 
 def _text_of(cell: Cell) -> list[Problem]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 MAX_MEANINGS = 8
 MAX_DEPTH = 40
@@ -95,7 +95,16 @@ class Names:
 
     def assigned(self, node: ast.expr) -> list[ast.expr]:
         """What a name is bound to anywhere, the expression itself where it is no name."""
-        return self._constants.get(node.id, []) if isinstance(node, ast.Name) else [node]
+        if isinstance(node, ast.Name):
+            return self._constants.get(node.id, [])
+        return self._constants.get(_key(node), [node]) if isinstance(node, ast.Attribute) else [node]
+
+    def is_only(self, node: ast.expr, fits: Callable[[ast.expr], bool]) -> bool:
+        """Whether everything that is ever bound to a name fits, `None` aside; False where too much is bound to tell."""
+        values = [
+            value for value in self.assigned(node) if not (isinstance(value, ast.Constant) and value.value is None)
+        ]
+        return 0 < len(values) < MAX_MEANINGS and all(fits(value) for value in values)
 
     def _of_name(self, name: str) -> frozenset[str]:
         if name in self._bound:
@@ -162,20 +171,40 @@ def _assignments(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
     """Targets with what is bound to them; None for a value nobody knows, such as a parameter."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
-            if isinstance(target, (ast.Tuple, ast.List)) and isinstance(node.value, (ast.Tuple, ast.List)):
-                yield from zip(target.elts, node.value.elts, strict=False)
-            else:
-                yield target, node.value
+            yield from _paired(target, node.value)
     elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)) and node.value is not None:
         yield node.target, node.value
     elif isinstance(node, ast.withitem) and node.optional_vars is not None:
-        yield node.optional_vars, node.context_expr
+        yield from _paired(node.optional_vars, node.context_expr)
     elif isinstance(node, ast.arg):
         yield ast.Name(id=node.arg, ctx=ast.Store()), None
     elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield ast.Name(id=node.name, ctx=ast.Store()), None
-    elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
-        yield node.target, None
+    elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension, ast.AugAssign)):
+        yield from ((target, None) for target in _parts(node.target))
+
+
+def _paired(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """`a, b = 1, 2` part by part; what comes out of a call or a star is a value nobody knows."""
+    if not isinstance(target, (ast.Tuple, ast.List)):
+        yield target, value
+    elif isinstance(value, (ast.Tuple, ast.List)) and not any(
+        isinstance(part, ast.Starred) for part in (*target.elts, *value.elts)
+    ):
+        for one, other in zip(target.elts, value.elts, strict=False):
+            yield from ((part, other if part is one else None) for part in _parts(one))
+    else:
+        yield from ((part, None) for part in _parts(target))
+
+
+def _parts(target: ast.expr) -> Iterator[ast.expr]:
+    waiting = [target]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, (ast.Tuple, ast.List)):
+            waiting += part.elts
+        else:
+            yield part.value if isinstance(part, ast.Starred) else part
 
 
 def _key(target: ast.expr) -> str:

@@ -18,13 +18,12 @@ _NESTED = re.compile(
 _INSECURE = re.compile(
     r"\b(?:curl\b[^|;&\n]{0,200}\s(?:-k|--insecure)\b|wget\b[^|;&\n]{0,200}--no-check-certificate|pip3?\s{1,4}install\b[^|;&\n]{0,200}--trusted-host)"
 )
-MAX_LINE = 20_000
+MAX_LINE = 1_000_000
 
 
 def shell_problems(lines: Iterable[tuple[int, str]]) -> Iterator[Problem]:
     """Problems of numbered lines; a line that goes on after a backslash should be joined before."""
     for number, line in lines:
-        line = line[:MAX_LINE]
         if _NESTED.search(line) or ((fetch := _FETCH.search(line)) and _PIPE.search(line, fetch.end())):
             yield problem(rules.DOWNLOAD_PIPE, rules.DOWNLOAD_PIPE.title, number)
         if _INSECURE.search(line):

@@ -28,7 +28,6 @@ from assay.formats.configuration.settings import (
 from assay.formats.configuration.tools import judge_tools, tool_servers
 from assay.formats.configuration.yaml_events import Documents, read_yaml
 
-MAX_PROBLEMS = 200
 _PROSE = (
     ".md",
     ".rst",
@@ -80,9 +79,7 @@ def _judged(format: str, judge: Callable[[str], Found], text: str) -> Judged:
     except MalformedInput as error:
         return judged(format, hidden, f"{error.what}: {error.why}")
     distinct = dict.fromkeys((*hidden, *found.problems))
-    return judged(
-        format, tuple(sorted(distinct, key=lambda one: one.line))[:MAX_PROBLEMS], "; ".join(found.unknown[:5])[:1000]
-    )
+    return judged(format, tuple(distinct), "; ".join(found.unknown[:5])[:1000])
 
 
 def _yaml(text: str) -> Judged:

@@ -72,7 +72,7 @@ def read_record(data: bytes, where: str) -> Record:
     """
     if len(data) > MAX_RECORD_BYTES:
         raise MalformedInput(f"{where} is too large", f"more than {MAX_RECORD_BYTES} bytes")
-    is_json = where.endswith(".json")
+    is_json = where.lower().endswith(".json")
     value = parse(data, what=where, max_bytes=MAX_RECORD_BYTES) if is_json else read_text_yaml(data, where)
     if not isinstance(value, dict) or not ({"id", "modified", "affected", "schema_version"} & set(value)):
         raise NotARecord(f"{where} is no advisory", "it has neither `id` nor `modified`")
@@ -109,7 +109,7 @@ def record_of(value: Json, where: str) -> Record:
 def packages_named(data: bytes, where: str) -> tuple[tuple[str, str], ...]:
     """(ecosystem, name) of every package of a record that cannot be read; () if even these cannot be told for sure."""
     try:
-        value = parse(data, what=where) if where.endswith(".json") else read_text_yaml(data, where)
+        value = parse(data, what=where) if where.lower().endswith(".json") else read_text_yaml(data, where)
     except MalformedInput:
         return ()
     found = []

@@ -1,0 +1,55 @@
+"""One scanner over one folder in its own environment: prints the exit code that each file would give its user.
+
+How to run: PYTHON_OF_PEER bench/peers/scan_peer.py picklescan|fickling|modelscan FOLDER
+"""
+
+import contextlib
+import io
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+
+def picklescan(path: Path) -> int:
+    from picklescan.scanner import scan_file_path
+
+    result = scan_file_path(str(path))
+    return 2 if result.scan_err else 1 if result.infected_files else 0
+
+
+def fickling(path: Path) -> int:
+    from fickling.cli import main
+
+    return int(main(["fickling", "--check-safety", str(path)]) or 0)
+
+
+def modelscan(path: Path) -> int:
+    from modelscan.modelscan import ModelScan
+
+    found = ModelScan().scan(str(path))
+    if found["summary"]["total_issues"]:
+        return 1
+    return 2 if found["errors"] else 3 if not found["summary"]["scanned"]["total_scanned"] else 0
+
+
+def code_of(name: str, path: Path) -> int:
+    """Its exit code; an exception is the code 2 of a crash."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return {"picklescan": picklescan, "fickling": fickling, "modelscan": modelscan}[name](path)
+    except BaseException as error:
+        return int(error.code or 0) if isinstance(error, SystemExit) and isinstance(error.code, int) else 2
+
+
+def main() -> None:
+    logging.disable(logging.CRITICAL)
+    name, folder = sys.argv[1], Path(sys.argv[2])
+    began = time.process_time()
+    codes = {str(path.relative_to(folder)): code_of(name, path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    print(json.dumps({"codes": codes, "cpu_s": time.process_time() - began}))
+
+
+if __name__ == "__main__":
+    main()
