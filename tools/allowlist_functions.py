@@ -466,6 +466,7 @@ REVIEWED: dict[str, dict[str, str]] = {
     "torch.nn.modules.module:Module.__setattr__": {
         "bda2bcfa60a078fb": "sorts parameters, modules and buffers into dicts"
     },
+    "torch.nn.modules.rnn:RNNBase.__setattr__": {"325da9acb36b50bf": "replaces a weight in its own list"},
     "torch.nn.modules.rnn:RNNBase.__setstate__": {"610b07a3f954efa0": "names its weights and looks them up in itself"},
     "pandas.core.generic:NDFrame.__setstate__": {
         "6508583eaa55c6ca": "sets the block manager, flags and plain attributes"

@@ -17,9 +17,13 @@ from assay.formats.facts import Fact
 MAX_TEMPLATE = 1 << 20
 MAX_FACTS = 20
 _STRING = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
-_INNER = rf"(?:{_STRING}|[^'\"])*?"
-_RAW = r"\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}"
-_BLOCKS = re.compile(rf"\{{#.*?#\}}|{_RAW}|\{{\{{(?P<expr>{_INNER})\}}\}}|\{{%(?P<tag>{_INNER})%\}}", re.DOTALL)
+_OPEN = re.compile(r"\{[{%#]")
+_CLOSERS = {
+    "{{": re.compile(rf"(?:{_STRING}|[^'\"])*?\}}\}}", re.DOTALL),
+    "{%": re.compile(rf"(?:{_STRING}|[^'\"])*?%\}}", re.DOTALL),
+    "{#": re.compile(r".*?#\}", re.DOTALL),
+}
+_END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
 _SIGN = r"//|\*\*|[=!<>]=|[-+*/%~|.,:;()\[\]{}=<>&^]"
 _WORDS = rf"(?P<text>{_STRING})|(?P<name>[^\W\d]\w*)|(?P<number>\d[\d_.eExXa-fA-F]*)"
 _TOKEN = re.compile(rf"\s+|{_WORDS}|(?P<sign>{_SIGN})")
@@ -254,19 +258,41 @@ def template_facts(text: str, member: str = "") -> list[Fact]:
         return [Fact("limit", member, None, (f"a template of more than {MAX_TEMPLATE} characters",))]
     found: dict[tuple[str, str], int] = {}
     macros = set(re.findall(r"\{%[-+]?\s*macro\s+(\w+)", text))
-    for block in _BLOCKS.finditer(text):
-        inner = block["expr"] if block["expr"] is not None else block["tag"]
-        if inner is None:
-            continue
-        for kind, words in _block_facts(inner, block["tag"] is not None, macros):
-            found.setdefault((kind, words), block.start())
-    rest = _BLOCKS.sub("", text)
-    if "{{" in rest or "{%" in rest or "{#" in rest:
-        found.setdefault(("template-broken", "a tag does not end"), 0)
-        for kind, words in _block_facts(rest, False, macros):
-            if kind == "template-escape":
-                found.setdefault((kind, words), 0)
+    for block in _blocks(text):
+        for kind, words in _block_facts(block.inner, block.is_tag, macros):
+            if not block.is_broken or kind == "template-escape":
+                found.setdefault((kind, words), block.at)
+        if block.is_broken:
+            found.setdefault(("template-broken", "a tag does not end"), block.at)
     return [Fact(kind, member, at, (words,)) for (kind, words), at in list(found.items())[:MAX_FACTS]]
+
+
+class _Block(NamedTuple):
+    """One expression or tag; a broken one reaches to the end of the text."""
+
+    inner: str
+    is_tag: bool
+    at: int
+    is_broken: bool = False
+
+
+def _blocks(text: str) -> Iterator[_Block]:
+    """All expressions and tags in one pass; what does not close ends the walk, so that time stays linear."""
+    at = 0
+    while opened := _OPEN.search(text, at):
+        mark = opened[0]
+        closed = _CLOSERS[mark].match(text, opened.end())
+        if closed is None:
+            yield _Block(text[opened.end() :], False, opened.start(), True)
+            return
+        inner, at = closed[0][:-2], closed.end()
+        if mark == "{%" and inner.strip("-+ \t\r\n") == "raw":
+            if (end := _END_RAW.search(text, at)) is None:
+                yield _Block(text[at:], False, opened.start(), True)
+                return
+            at = end.end()
+        elif mark != "{#":
+            yield _Block(inner, mark == "{%", opened.start())
 
 
 def _block_facts(inner: str, is_tag: bool, macros: set[str]) -> Iterator[tuple[str, str]]:

@@ -75,7 +75,7 @@ def gguf_facts(data: Data) -> Iterator[Fact]:
             raise MalformedInput("a GGUF key stands twice", key[:80])
         seen.add(key)
         kind = reader.number("I")
-        value = _value(reader, kind)
+        value = _value(reader, kind) if kind != _ARRAY else _skipped(reader)
         if key == "general.alignment":
             if kind != _U32 or not isinstance(value, int) or value < 8 or value & (value - 1) or value > 1 << 20:
                 raise MalformedInput("the GGUF alignment is no power of two", str(value)[:20])
@@ -83,6 +83,11 @@ def gguf_facts(data: Data) -> Iterator[Fact]:
         if isinstance(value, str) and ("chat_template" in key or "{%" in value or "{{" in value):
             yield from template_facts(value, key[:80])
     yield from _tensor_facts(reader, tensors, alignment)
+
+
+def _skipped(reader: _Reader) -> None:
+    """Walks an array; its items are tokens and numbers, which no loader renders."""
+    _value(reader, _ARRAY)
 
 
 def _value(reader: _Reader, kind: int) -> str | int | None:

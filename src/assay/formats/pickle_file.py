@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 from assay.formats.facts import Fact, within
 from assay.formats.joblib_arrays import skip_array
-from assay.formats.pickle_machine import Data, Machine, swept
+from assay.formats.pickle_machine import MAX_OPCODES, Data, Machine, swept
 from assay.formats.pickle_values import Blob, Value
 
 MAX_STREAMS = 10_000
 MAX_RESYNCS = 200
-MAX_PROTO0_SCAN = 1 << 20
+MAX_SEARCHED_BYTES = 64 << 20
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 STORAGE_BYTES = {
     "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "LongStorage": 8, "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1,
@@ -37,8 +37,8 @@ class PickleFile:
         self._data, self._size, self._inner = data, len(data), inner
         self._facts: list[Fact] = []
         self._hidden: list[Fact] = []
+        self._spent = 0
         self.format = "pickle"
-        self.is_whole = True
 
     def read(self, start: int = 0) -> list[Fact]:
         """Facts of every stream from `start` on."""
@@ -66,7 +66,6 @@ class PickleFile:
 
     def _take(self, machine: Machine) -> None:
         self._facts += machine.facts("")
-        self.is_whole = self.is_whole and machine.has_stopped and machine.broken is None
         if machine.skipped:
             self.format = "joblib"
         for start, end in machine.skipped[:MAX_RESYNCS]:
@@ -81,7 +80,7 @@ class PickleFile:
     def _as_plain_reader(self, start: int, end: int) -> None:
         """What `pickle.load` would make of a raw array: loaders differ here, so what acts in it counts as hidden."""
         other = Machine(self._data, end)
-        other.run(start)
+        self._run_hidden(other, start)
         self._hide(other)
 
     def _read_blob(self, blob: Blob, is_loaded: bool) -> None:
@@ -91,7 +90,7 @@ class PickleFile:
             self._facts += within(f"<constant at {blob.at}>", self._inner(data))
         elif data[:1] == b"\x80" or _START.match(data):
             other = Machine(data)
-            other.run(0)
+            self._run_hidden(other, 0)
             self._hide(other, blob.at)
         elif (self._inner is not None and data[:2] in (b"PK", b"\x1f\x8b", b"BZ", b"\xfd7")) or data[
             :6
@@ -102,17 +101,29 @@ class PickleFile:
         self._facts.append(Fact("trailing", "", start, (f"{self._size - start} bytes follow the pickle",)))
         self._resync(start)
 
+    def search(self, start: int) -> list[Fact]:
+        """Streams that begin somewhere behind an offset, in a file of which nothing else is known; as hidden facts."""
+        self._resync(start)
+        return [*self._hidden, *(fact for fact in self._facts if fact.kind == "swept")]
+
     def _resync(self, start: int) -> None:
-        """Streams that begin somewhere behind an error or behind the end; each place is tried, a bounded number of times."""
-        tried, at = 0, start
-        while tried < MAX_RESYNCS and (match := _START.search(self._data, at)) is not None:
+        """Streams that begin behind an error or behind the end; places, bytes and instructions are bounded."""
+        tried, at, stop = 0, start, min(self._size, start + MAX_SEARCHED_BYTES)
+        while tried < MAX_RESYNCS and self._spent < MAX_OPCODES and (match := _START.search(self._data, at, stop)):
             machine = Machine(self._data)
-            end = machine.run(match.start())
+            end = self._run_hidden(machine, match.start())
             self._hide(machine)
             at = max(match.start() + 1, end if machine.has_stopped else 0)
             tried += 1
-        if tried == MAX_RESYNCS:
-            self._facts += swept(self._data, at, self._size, "")
+        if tried == MAX_RESYNCS or self._spent >= MAX_OPCODES:
+            self._facts += swept(self._data, at, stop, "")
+
+    def _run_hidden(self, machine: Machine, start: int) -> int:
+        """Walks a stream that ordinary loaders do not reach; all of them share one budget."""
+        machine.opcodes = self._spent
+        end = machine.run(start)
+        self._spent = machine.opcodes
+        return end
 
     def _hide(self, machine: Machine, offset: int = 0) -> None:
         """Facts of a stream that no ordinary loader reaches; they are judged by what they would do."""

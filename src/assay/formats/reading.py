@@ -147,9 +147,7 @@ def _rest(data: Data, path: str, depth: int, budget: _Budget) -> FileFacts:
 
 def _searched(data: Data) -> list[Fact]:
     """Streams inside of what nobody understands; only what would act is told."""
-    search = PickleFile(data)
-    search._resync(0)
-    return [*search._hidden]
+    return PickleFile(data).search(0)
 
 
 def _pickle(data: Data, depth: int, budget: _Budget) -> FileFacts:
@@ -187,9 +185,7 @@ def _npy(data: Data) -> Iterator[Fact]:
     elif header.start + header.data_bytes < len(data):
         end = header.start + header.data_bytes
         yield Fact("trailing", "", end, (f"{len(data) - end} bytes follow the array",))
-        search = PickleFile(data)
-        search._resync(end)
-        yield from search._hidden
+        yield from PickleFile(data).search(end)
 
 
 def _safetensors(data: Data) -> FileFacts:
@@ -259,11 +255,7 @@ def _raw_record(data: Data, member: Member) -> list[Fact]:
     start = bytes(data[member.central.start : member.central.start + 64])
     if start[:1] != b"\x80" or start[1:2] > b"\x05":
         return []
-    search = PickleFile(
-        bytes(data[member.central.start : member.central.start + min(member.central.packed, MAX_PROBED_BYTES)])
-    )
-    search._resync(0)
-    return search._hidden
+    return PickleFile(bytes(data[member.central.start : member.central.start + min(member.central.packed, MAX_PROBED_BYTES)])).search(0)
 
 
 def _skops(data: bytes) -> list[Fact]:

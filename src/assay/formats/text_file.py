@@ -19,7 +19,7 @@ from assay.formats.python_source import source_facts
 
 MAX_TEXT_BYTES = 64 << 20
 MAX_JSON_BYTES = 64 << 20
-MAX_YAML_BYTES = 4 << 20
+MAX_YAML_BYTES = 512 << 10
 MAX_DEPTH = 400
 DATA_SUFFIXES = (".jsonl", ".ndjson", ".txt", ".csv", ".tsv", ".cff", ".gitattributes", ".gitignore", ".log", ".vocab", ".merges", ".bpe", ".toml",
     ".cfg", ".ini", ".lock", ".sha256", ".typed", ".metadata", ".arff", ".libsvm")  # fmt: skip
@@ -34,7 +34,7 @@ ACTING_KEYS = frozenset(
 )
 MLFLOW_LOADERS = frozenset({f"mlflow.{name}" for name in ["sklearn", "xgboost", "lightgbm", "catboost", "pytorch", "tensorflow", "keras", "onnx",
     "statsmodels", "spacy", "prophet", "h2o", "spark", "paddle", "fastai"]})  # fmt: skip
-_TEMPLATE_MARK = re.compile(r"\{\{|\{%")
+TEMPLATE_KEYS = frozenset({"chat_template", "template", "prompt_template"})
 _LOADER_MODULE = re.compile(r"^\s*loader_module:\s*['\"]?([\w.]+)", re.MULTILINE)
 _TARGET = re.compile(r"^\s*(?:-\s+)?['\"]?_target_['\"]?\s*:\s*['\"]?([\w.]*)", re.MULTILINE)
 _LIGHTGBM = re.compile(r"tree\nversion=v\d")
@@ -80,8 +80,13 @@ def json_facts(value: Json) -> Iterator[Fact]:
         elif key in ACTING_KEYS and ("a", key) not in seen:
             seen.add(("a", key))
             yield Fact("python-tag", "", None, (f"{key} makes a loader build Python objects",))
-        if isinstance(inner, str) and (_TEMPLATE_MARK.search(inner) or key == "chat_template") and len(seen) < 1000:
+        if isinstance(inner, str) and (key in TEMPLATE_KEYS or _may_be_template(inner)) and len(seen) < 1000:
             yield from template_facts(inner, key[:80])
+
+
+def _may_be_template(text: str) -> bool:
+    """Whether a text has an expression or tag with both ends; a lone `{{` is a token of many vocabularies."""
+    return ("{{" in text and "}}" in text) or ("{%" in text and "%}" in text)
 
 
 def _pairs(value: Json) -> Iterator[tuple[str, Json]]:
@@ -116,7 +121,7 @@ def _yaml(data: bytes, text: str) -> FileFacts:
     facts += [Fact("remote-code", "", None, (f"_target_ names {name[:100]}",)) for name in _TARGET.findall(text)[:20]]
     loaders = [name for name in _LOADER_MODULE.findall(text) if name not in MLFLOW_LOADERS]
     facts += [Fact("remote-code", "", None, (f"loader_module names {name[:100]}",)) for name in loaders[:20]]
-    if _TEMPLATE_MARK.search(text):
+    if (_may_be_template(text) or "{%" in text):
         facts += template_facts(text)
     return FileFacts("yaml", (*facts, *_yaml_events(text)))
 
@@ -145,7 +150,7 @@ def _template(data: bytes, text: str) -> FileFacts:
 
 
 def _plain(data: bytes, text: str) -> FileFacts:
-    return FileFacts("text", tuple(template_facts(text)) if _TEMPLATE_MARK.search(text) else ())
+    return FileFacts("text", tuple(template_facts(text)) if (_may_be_template(text) or "{%" in text) else ())
 
 
 def _clean(name: str) -> Callable[[bytes, str], FileFacts]:
