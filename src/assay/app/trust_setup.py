@@ -19,7 +19,7 @@ from assay.core.errors import UsageError
 from assay.core.times import stamp
 from assay.evidence.keys import PublicKey, Signer
 from assay.evidence.predicates import Predicate
-from assay.evidence.trust import TRUST_SCHEMA, Trust
+from assay.evidence.trust import TRUST_SCHEMA, Trust, read_trust
 
 _P = Predicate
 VEX = "https://openvex.dev/ns"
@@ -105,6 +105,26 @@ def extended(trust: Trust, now: datetime, *, add: tuple[PublicKey, str, tuple[st
         key_id, index, is_compromised = revoke
         value["keys"][key_id]["revoked"] = {"atIndex": index, "compromised": is_compromised}
     return canonical(value)
+
+
+def next_policy(trust: Trust, document: Json) -> bytes:
+    """A trust document that somebody wrote, as the next version; version and predecessor are filled in.
+
+    Raises:
+        UsageError: it is no mapping, or names another version.
+        MalformedInput: the form of trust policies is not kept.
+    """
+    if not isinstance(document, dict):
+        raise UsageError("the trust document is no mapping", fix="begin with `assay key policy > trust.yaml`")
+    following: dict[str, Json] = {"version": trust.version + 1, "previous": trust.digest}
+    if document.get("version") not in (None, trust.version, trust.version + 1):
+        raise UsageError(
+            "the trust document is of another version",
+            f"it says {document['version']}, the next is {trust.version + 1}",
+        )
+    payload = canonical(document | following)
+    read_trust(payload)
+    return payload
 
 
 def sign_with(workspace: Workspace, names: Sequence[str]) -> list[Signer]:

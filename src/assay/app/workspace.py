@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -277,10 +278,20 @@ def passphrase_from_fd() -> Passphrase | None:
         return None
     if not number.isdigit():
         raise UsageError("ASSAY_PASSPHRASE_FD is no number", f"it is {number[:20]!r}")
-    secret = b""
-    with os.fdopen(int(number), "rb", closefd=True) as file:
-        secret = file.read(4096).strip()
+    secret = _read_once(int(number))
     return lambda _: secret
+
+
+@cache
+def _read_once(descriptor: int) -> bytes:
+    """A pipe gives its passphrase once, but a command may need it for an old key and a new one."""
+    try:
+        with os.fdopen(descriptor, "rb", closefd=True) as file:
+            return file.read(4096).strip()
+    except OSError as error:
+        raise UsageError(
+            "ASSAY_PASSPHRASE_FD cannot be read", str(error), "open it, as in: ASSAY_PASSPHRASE_FD=3 assay … 3<FILE"
+        ) from error
 
 
 def public_id(path: Path) -> str:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from assay.formats.escapes import unescaped
 from assay.formats.facts import Fact
 
 MAX_TEMPLATE = 1 << 20
@@ -316,7 +317,7 @@ def _token_facts(
     token: Token, before: str, after: str, in_subscript: bool, macros: set[str]
 ) -> Iterator[tuple[str, str]]:
     if token.kind == "text":
-        yield from _text_facts(_unquoted(token.value), in_subscript, after)
+        yield from _text_facts(unescaped(token.value[1:-1]), in_subscript, after)
     elif token.kind == "name":
         yield from _name_facts(token.value, before, after, macros)
     elif token.value in ("~", "%") and in_subscript:
@@ -377,10 +378,3 @@ def _tokens(text: str) -> Iterator[Token]:
         at = match.end()
         if match.lastgroup:
             yield Token(match.lastgroup, match[match.lastgroup])
-
-
-def _unquoted(text: str) -> str:
-    try:
-        return text[1:-1].encode("latin-1", "backslashreplace").decode("unicode_escape")
-    except UnicodeDecodeError:
-        return text[1:-1]

@@ -75,7 +75,7 @@ def gguf_facts(data: Data) -> Iterator[Fact]:
             raise MalformedInput("a GGUF key stands twice", key[:80])
         seen.add(key)
         kind = reader.number("I")
-        value = _value(reader, kind) if kind != _ARRAY else _skipped(reader)
+        value = _value(reader, kind)
         if key == "general.alignment":
             if kind != _U32 or not isinstance(value, int) or value < 8 or value & (value - 1) or value > 1 << 20:
                 raise MalformedInput("the GGUF alignment is no power of two", str(value)[:20])
@@ -85,14 +85,9 @@ def gguf_facts(data: Data) -> Iterator[Fact]:
     yield from _tensor_facts(reader, tensors, alignment)
 
 
-def _skipped(reader: _Reader) -> None:
-    """Walks an array; its items are tokens and numbers, which no loader renders."""
-    _value(reader, _ARRAY)
-
-
 def _value(reader: _Reader, kind: int) -> str | int | None:
-    """Reads or skips one value; arrays of arrays are walked with a list, never by recursion."""
-    waiting, items = [(kind, 1)], 0
+    """Reads a text or integer, or walks an array, whose items no loader renders; with a list, never by recursion."""
+    waiting, items, is_array = [(kind, 1)], 0, kind == _ARRAY
     value: str | int | None = None
     while waiting:
         kind, count = waiting.pop()
@@ -115,10 +110,9 @@ def _value(reader: _Reader, kind: int) -> str | int | None:
             waiting.append((inner, length)) if length else None
             if len(waiting) > 64:
                 raise MalformedInput("GGUF arrays are nested too deeply", "more than 64 levels")
-            value = None
         else:
             raise MalformedInput("a GGUF value has an unknown type", str(kind))
-    return value
+    return None if is_array else value
 
 
 def _check_items(count: int, reader: _Reader) -> None:

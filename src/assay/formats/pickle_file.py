@@ -26,6 +26,7 @@ STORAGE_BYTES = {
 }  # fmt: skip
 _START = re.compile(rb"\x80[\x00-\x05]|[ci][A-Za-z_][\w.]{0,80}\n[A-Za-z_][\w.]{0,80}\n|\(+[ci][A-Za-z_]")
 
+_PACKED = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x93NUMPY")
 _LOADS_CONSTANT = ("torch.storage", "_load_from_bytes")
 Inner = Callable[[bytes], list[Fact]]
 
@@ -88,14 +89,8 @@ class PickleFile:
         data = bytes(self._data[blob.at : blob.at + blob.size])
         if is_loaded and self._inner is not None:
             self._facts += within(f"<constant at {blob.at}>", self._inner(data))
-        elif data[:1] == b"\x80" or _START.match(data):
-            other = Machine(data)
-            self._run_hidden(other, 0)
-            self._hide(other, blob.at)
-        elif (self._inner is not None and data[:2] in (b"PK", b"\x1f\x8b", b"BZ", b"\xfd7")) or data[
-            :6
-        ] == b"\x93NUMPY":
-            self._facts += within(f"<constant at {blob.at}>", self._inner(data) if self._inner else [])
+        elif self._inner is not None and data.startswith(_PACKED):
+            self._keep_hidden(within(f"<constant at {blob.at}>", self._inner(data)))
 
     def _trail(self, start: int) -> None:
         self._facts.append(Fact("trailing", "", start, (f"{self._size - start} bytes follow the pickle",)))
@@ -127,9 +122,15 @@ class PickleFile:
 
     def _hide(self, machine: Machine, offset: int = 0) -> None:
         """Facts of a stream that no ordinary loader reaches; they are judged by what they would do."""
-        for fact in machine.facts(""):
-            if fact.kind in ("global", "use"):
-                self._hidden.append(Fact("hidden", "", (fact.offset or 0) + offset, (fact.kind, *fact.data)))
+        found = machine.facts("")
+        self._keep_hidden([f._replace(offset=(f.offset or 0) + offset) for f in found])
+
+    def _keep_hidden(self, found: list[Fact]) -> None:
+        """Of bytes that nobody loads only what they would do counts, not whether they are well formed."""
+        self._hidden += [
+            f._replace(kind="hidden", data=(f.kind, *f.data)) for f in found if f.kind in ("global", "use")
+        ]
+        self._hidden += [f for f in found if f.kind == "hidden"]
 
     def _storages(self, pos: int) -> int:
         """The raw storages behind a legacy torch file: for each key its count as 8 bytes, then its items."""

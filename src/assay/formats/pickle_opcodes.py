@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from assay.formats.escapes import unescaped
 from assay.formats.pickle_values import NOTHING, UNKNOWN, Blob, Box, Cut, Made, Name, Opaque, Stopped, Value
 
 if TYPE_CHECKING:
@@ -110,18 +111,8 @@ def _string(m: Machine, pos: int) -> int:
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         m.breaks("a text is badly quoted")
         text = b"'" + text.strip().strip(b"'\"") + b"'"
-    m.stack.append(_unescaped(m, text[1:-1]))
+    m.stack.append(unescaped(text[1:-1].decode("latin-1")))
     return pos
-
-
-def _unescaped(m: Machine, text: bytes) -> Value:
-    if b"\\" not in text:
-        return text.decode("latin-1")
-    try:
-        return text.decode("latin-1").encode("latin-1").decode("unicode_escape")
-    except UnicodeDecodeError:
-        m.breaks("a text is badly escaped")
-        return UNKNOWN
 
 
 def _unicode(m: Machine, pos: int) -> int:

@@ -255,7 +255,9 @@ def _raw_record(data: Data, member: Member) -> list[Fact]:
     start = bytes(data[member.central.start : member.central.start + 64])
     if start[:1] != b"\x80" or start[1:2] > b"\x05":
         return []
-    return PickleFile(bytes(data[member.central.start : member.central.start + min(member.central.packed, MAX_PROBED_BYTES)])).search(0)
+    return PickleFile(
+        bytes(data[member.central.start : member.central.start + min(member.central.packed, MAX_PROBED_BYTES)])
+    ).search(0)
 
 
 def _skops(data: bytes) -> list[Fact]:

@@ -121,7 +121,7 @@ def _yaml(data: bytes, text: str) -> FileFacts:
     facts += [Fact("remote-code", "", None, (f"_target_ names {name[:100]}",)) for name in _TARGET.findall(text)[:20]]
     loaders = [name for name in _LOADER_MODULE.findall(text) if name not in MLFLOW_LOADERS]
     facts += [Fact("remote-code", "", None, (f"loader_module names {name[:100]}",)) for name in loaders[:20]]
-    if (_may_be_template(text) or "{%" in text):
+    if _may_be_template(text) or "{%" in text:
         facts += template_facts(text)
     return FileFacts("yaml", (*facts, *_yaml_events(text)))
 

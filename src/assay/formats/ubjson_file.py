@@ -13,8 +13,33 @@ from assay.formats.pickle_machine import Data
 
 MAX_VALUES = 5_000_000
 MAX_DEPTH = 1_000
-_FIXED = {"Z": 0, "T": 0, "F": 0, "N": 0, "i": 1, "U": 1, "C": 1, "I": 2, "u": 2, "l": 4, "m": 4, "d": 4, "L": 8, "M": 8, "D": 8}
-_INTEGERS = {"i": (1, True), "U": (1, False), "I": (2, True), "u": (2, False), "l": (4, True), "m": (4, False), "L": (8, True), "M": (8, False)}
+_FIXED = {
+    "Z": 0,
+    "T": 0,
+    "F": 0,
+    "N": 0,
+    "i": 1,
+    "U": 1,
+    "C": 1,
+    "I": 2,
+    "u": 2,
+    "l": 4,
+    "m": 4,
+    "d": 4,
+    "L": 8,
+    "M": 8,
+    "D": 8,
+}
+_INTEGERS = {
+    "i": (1, True),
+    "U": (1, False),
+    "I": (2, True),
+    "u": (2, False),
+    "l": (4, True),
+    "m": (4, False),
+    "L": (8, True),
+    "M": (8, False),
+}
 
 
 class _Walk:
@@ -41,7 +66,6 @@ class _Walk:
         return int.from_bytes(self.data[self.at - width : self.at], "big", signed=is_signed)
 
 
-
 def ubjson_facts(data: Data) -> Iterator[Fact]:
     """One fact if bytes follow the value.
 
@@ -61,7 +85,9 @@ def _value(walk: _Walk) -> None:
         is_object, kind, left = stack[-1]
         values += 1
         if values > MAX_VALUES or len(stack) > MAX_DEPTH:
-            raise MalformedInput("UBJSON is too large or too deep", f"more than {MAX_VALUES} values or {MAX_DEPTH} levels")
+            raise MalformedInput(
+                "UBJSON is too large or too deep", f"more than {MAX_VALUES} values or {MAX_DEPTH} levels"
+            )
         if left == 0:
             stack.pop()
             continue

@@ -59,7 +59,10 @@ def test_json_has_what_scripts_rely_on(folder: Path, capsys: pytest.CaptureFixtu
 
 
 def test_without_hashes_there_is_no_sha256(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert json.loads(run(str(folder), "--no-hash", "--format", "json", capsys=capsys)[1])["files"][0].get("sha256") is None
+    assert (
+        json.loads(run(str(folder), "--no-hash", "--format", "json", capsys=capsys)[1])["files"][0].get("sha256")
+        is None
+    )
 
 
 def test_a_missing_path_and_a_wrong_format_are_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

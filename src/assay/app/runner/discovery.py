@@ -78,7 +78,7 @@ def select(catalogue: Catalogue, kind: Kind, only: Sequence[str] = ()) -> tuple[
             raise UsageError(
                 f"no check is called {pattern[:80]!r}",
                 f"could not be imported: {broken}" if broken else f"there are {len(catalogue.checks)} checks",
-                f"did you mean {near[0]!r}?" if near else "see `assay check --list`",
+                f"did you mean {near[0]!r}?" if near else "see `assay checks`",
             )
     return tuple(
         check

@@ -105,7 +105,9 @@ def _entry(found: Json) -> Entry:
     if isinstance(found, str):
         if found == "inert":
             return Entry("inert")
-        return Entry("type", ("const",) if "e" in found else None, "", "i" in found, "s" in found, "x" in found, "n" in found)
+        return Entry(
+            "type", ("const",) if "e" in found else None, "", "i" in found, "s" in found, "x" in found, "n" in found
+        )
     args = found.get("args")
     return Entry(
         found["role"],

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
-import sys
 from pathlib import Path
 
 from assay.app.sign import save_p256
-from assay.app.trust_setup import extended, sign_with
+from assay.app.trust_setup import extended, next_policy, sign_with
 from assay.app.workspace import Workspace, save_key
 from assay.core.canonical import Json
 from assay.core.digests import shown
 from assay.core.errors import UsageError
 from assay.evidence.keys import P256Key, PrivateKey, PublicKey, check_key_name
 from assay.evidence.trust import ROLES, sign_trust
-from assay.surfaces.cli.session import Session, count, receipt_text, table
+from assay.policy.yaml_strict import load_yaml
+from assay.surfaces.cli.session import Session, count, new_passphrase, receipt_text, table
 
 ABOUT = {
-    "key": "Makes keys; shows who may say what; adds a key to roles by signing the next version of the trust policy."
+    "key": "Makes keys; shows who may say what; signs the next version of the trust policy: a key more, a key revoked, or a whole document."
 }
 
 
 def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `key`."""
-    parser.add_argument("action", choices=("new", "list", "trust", "revoke", "policy"))
+    parser.add_argument("action", choices=("new", "list", "trust", "revoke", "policy", "apply"))
     parser.add_argument(
         "name",
         nargs="?",
@@ -52,7 +51,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
 def run(command: str, options: argparse.Namespace) -> int:
     """Runs one action."""
     session = Session(options)
-    actions = {"new": _new, "list": _list, "trust": _trust, "revoke": _revoke, "policy": _policy}
+    actions = {"new": _new, "list": _list, "trust": _trust, "revoke": _revoke, "policy": _policy, "apply": _apply}
     return actions[options.action](session)
 
 
@@ -65,7 +64,7 @@ def _new(session: Session) -> int:
     if session.options.type == "p256":
         return _new_p256(session, name)
     key = PrivateKey.generate()
-    save_key(session.folder, name, key, None if session.options.no_passphrase else _passphrase(name))
+    save_key(session.folder, name, key, None if session.options.no_passphrase else new_passphrase(name))
     public = f"{key.public.keytype}:{key.public.public}"
     session.show("key", {"name": name, "key_id": key.public.key_id, "public": public},
                  f"key {name}\n  id      {key.public.key_id}\n  public  {public}\n  next    assay key trust {name} --owner PERSON --role ROLE")  # fmt: skip
@@ -74,7 +73,7 @@ def _new(session: Session) -> int:
 
 def _new_p256(session: Session, name: str) -> int:
     key = P256Key.generate()
-    path = save_p256(session.folder, name, key, None if session.options.no_passphrase else _passphrase(name))
+    path = save_p256(session.folder, name, key, None if session.options.no_passphrase else new_passphrase(name))
     session.show("key", {"name": name, "key_id": key.public.key_id, "public": key.public.public, "file": str(path)},
                  f"key {name}\n  id      {key.public.key_id}\n  public  {path}\n  next    assay sign PATH --key {name}")  # fmt: skip
     return 0
@@ -144,6 +143,16 @@ def _policy(session: Session) -> int:
     return 0
 
 
+def _apply(session: Session) -> int:
+    """A whole trust document: thresholds, names, kinds, checks, ends of keys, witnesses, the age of checkpoints."""
+    try:
+        data = Path(_named(session)).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {_named(session)}", str(error), "write one from `assay key policy`") from error
+    with session.open() as workspace:
+        return _adopt(session, workspace, next_policy(workspace.trust(), load_yaml(data, _named(session))))
+
+
 def _adopt(session: Session, workspace: Workspace, payload: bytes) -> int:
     if session.options.dry_run:
         print(json.dumps(json.loads(payload), indent=2))
@@ -177,14 +186,3 @@ def _named(session: Session) -> str:
     if not session.options.name:
         raise UsageError("which key?", fix=f"assay key {session.options.action} NAME")
     return str(session.options.name)
-
-
-def _passphrase(name: str) -> bytes:
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "a passphrase is needed", "there is no terminal to ask on", "pass --no-passphrase, or run it in a terminal"
-        )
-    first = getpass.getpass(f"new passphrase for key {name}: ")
-    if not first or first != getpass.getpass("again: "):
-        raise UsageError("the passphrases differ or are empty", fix="run it again")
-    return first.encode()

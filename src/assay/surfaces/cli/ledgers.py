@@ -44,7 +44,7 @@ def _verify(session: Session, workspace: Workspace) -> int:
     session.show("ledger", {
         "ok": report.ok, "size": report.size, "root": report.root.hex(), "problems": problems, "signatures": report.signatures,
         "unverified": report.unverified, "checkpoints": report.checkpoints, "blobs": report.blobs,
-    }, lambda: _text(report))  # fmt: skip
+    }, lambda: _text(report, not session.options.without_signatures))  # fmt: skip
     return 0 if report.ok else 1
 
 
@@ -100,12 +100,12 @@ def _prove(session: Session, workspace: Workspace) -> int:
     return 0
 
 
-def _text(report: AuditReport) -> str:
+def _text(report: AuditReport, with_signatures: bool) -> str:
     what = (
         f"{report.size} entries, {report.signatures} signatures, {report.checkpoints} checkpoints, {report.blobs} blobs"
     )
     if report.ok:
-        extra = "" if report.signatures else "\n  signatures were not verified"
+        extra = "" if with_signatures else "\n  signatures were not verified"
         return f"the ledger is sound: {what}\n  root {report.root.hex()}{extra}"
     lines = [f"THE LEDGER IS NOT SOUND: {len(report.problems)} problems in {what}"]
     lines += [

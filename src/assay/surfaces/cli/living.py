@@ -56,10 +56,14 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--severity", choices=[str(s) for s in Severity], default=default)
     if command == "quarantine":
         parser.add_argument("--incident", default="", help="the incident that this answers")
-    if command in ("approve", "waive"):
+    if command == "waive":
         parser.add_argument("--to", required=True, metavar="STAGE", dest="stage")
+    if command in ("approve", "waive"):
         parser.add_argument("--policy", type=Path, metavar="FILE")
     if command == "approve":
+        parser.add_argument(
+            "--to", required=True, metavar="STAGE", dest="stages", action="append", help="may be repeated"
+        )
         parser.add_argument("--role", default="approver", help="the role in which you approve")
         parser.add_argument("--reject", action="store_true")
         parser.add_argument("--days", type=count, default=14)
@@ -117,7 +121,7 @@ def _approve(session: Session, workspace: Workspace, version: Version) -> tuple[
         approve(
             workspace,
             version,
-            stage=o.stage,
+            stage=stage,
             policy=policy.digest,
             role=o.role,
             reason=o.reason,
@@ -125,7 +129,8 @@ def _approve(session: Session, workspace: Workspace, version: Version) -> tuple[
             result=result,
             days=o.days,
         )
-        for policy in _policies(session, workspace, version)
+        for stage in o.stages
+        for policy in _policies(session, workspace, version, stage)
     )
 
 
@@ -135,7 +140,7 @@ def _waive(session: Session, workspace: Workspace, version: Version) -> tuple[Re
     return tuple(
         waive(workspace, version, rule=o.rule, stage=o.stage, policy=policy.digest, until=o.until, reason=o.reason,
               ticket=o.ticket, control=o.control, requested_by=o.requested_by, signer=signer)
-        for policy in _with_rule(_policies(session, workspace, version), o.rule)
+        for policy in _with_rule(_policies(session, workspace, version, o.stage), o.rule)
     )  # fmt: skip
 
 
@@ -192,12 +197,12 @@ _ACTIONS = {
 }
 
 
-def _policies(session: Session, workspace: Workspace, version: Version) -> tuple[Policy, ...]:
+def _policies(session: Session, workspace: Workspace, version: Version, stage: str) -> tuple[Policy, ...]:
     """The policies that a person's word is about: each that applies to the asset and stage."""
-    found = applicable(workspace, version, session.options.stage, session.project.read_policies(session.options.policy))
+    found = applicable(workspace, version, stage, session.project.read_policies(session.options.policy))
     if not found:
         raise UsageError(
-            f"no policy speaks about {version} at {session.options.stage}",
+            f"no policy speaks about {version} at {stage}",
             fix="check `applies_to`, or pass --policy FILE",
         )
     return found

@@ -184,3 +184,20 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
 def digest_text(digest: Digest | None) -> str:
     """Twelve characters and an ellipsis, or a dash."""
     return f"{short(digest)}…" if digest else "-"
+
+
+def new_passphrase(name: str) -> bytes:
+    """A passphrase for a new key: from ASSAY_PASSPHRASE_FD, else asked twice on the terminal.
+
+    Raises:
+        UsageError: there is nobody to ask, or the two differ.
+    """
+    if (from_fd := passphrase_from_fd()) is not None:
+        return from_fd(name)
+    if not sys.stdin.isatty():
+        raise UsageError(f"a passphrase is needed for key {name}", "there is no terminal to ask on",
+                         "pass --no-passphrase to keep it unencrypted, set ASSAY_PASSPHRASE_FD, or run it in a terminal")  # fmt: skip
+    first = getpass.getpass(f"new passphrase for key {name}: ")
+    if not first or first != getpass.getpass("again: "):
+        raise UsageError("the passphrases differ or are empty", fix="run it again")
+    return first.encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from assay.core.canonical import Json
 from assay.core.digests import shown
 from assay.core.errors import UsageError
 from assay.evidence.seen import state_folder
-from assay.surfaces.cli.session import Session, table
+from assay.surfaces.cli.session import Session, new_passphrase, table
 
 ABOUT = {
     "init": "Makes a workspace with two keys (yours and this machine's), a trust policy and an empty ledger, and a project file.",
@@ -38,7 +37,7 @@ _MODEL_ENDINGS = {
 _DATA_ENDINGS = {".csv", ".parquet", ".jsonl", ".npz"}
 _DEPLOY = ("deploy", "deployment", "k8s", "kubernetes", "helm", "manifests")
 _LOCKS = ("uv.lock", "poetry.lock", "pylock.toml", "requirements.txt", "environment.yml", "pyproject.toml")
-_NEVER_CODE = (".assay", ".git", ".venv", "venv", "build", "dist", "node_modules", "__pycache__")
+_NEVER_CODE = (".assay", ".git", ".venv", "venv", "build", "dist", "node_modules", "__pycache__", "*/__pycache__")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def _init(session: Session) -> int:
     if session.options.dry_run:
         session.show("init", {"assets": list(found), "workspace": str(session.folder)}, f"would make {session.folder}")
         return 0
-    secret = None if session.options.no_passphrase else _new_passphrase()
+    secret = None if session.options.no_passphrase else new_passphrase("person")
     with create_workspace(
         session.folder, owner=session.options.owner, secret=secret, passphrase=session.passphrase
     ) as workspace:
@@ -100,7 +99,11 @@ def _config(session: Session) -> int:
         ("state folder", str(state_folder()), "ASSAY_STATE" if os.environ.get("ASSAY_STATE") else "XDG state folder"),
         (
             "passphrases",
-            "file descriptor" if os.environ.get("ASSAY_PASSPHRASE_FD") else "terminal",
+            "file descriptor"
+            if os.environ.get("ASSAY_PASSPHRASE_FD")
+            else "terminal"
+            if sys.stdin.isatty()
+            else "nowhere",
             "ASSAY_PASSPHRASE_FD or prompt",
         ),
     ]
@@ -110,16 +113,6 @@ def _config(session: Session) -> int:
     settings = [{"name": name, "value": value, "origin": where} for name, value, where in rows]
     session.show("config", {"settings": settings}, lambda: table(rows, ("setting", "value", "from")))
     return 0
-
-
-def _new_passphrase() -> bytes:
-    if not sys.stdin.isatty():
-        raise UsageError("a passphrase is needed for your key", "there is no terminal to ask on",
-                         "pass --no-passphrase to keep the key unencrypted, or run it in a terminal")  # fmt: skip
-    first = getpass.getpass("new passphrase for your key: ")
-    if first != getpass.getpass("again: ") or not first:
-        raise UsageError("the passphrases differ or are empty", fix="run it again")
-    return first.encode()
 
 
 def _found_assets(session: Session) -> dict[str, Found]:
@@ -136,7 +129,10 @@ def _found_assets(session: Session) -> dict[str, Found]:
                 found.setdefault(_name(path.stem), Found(kind, relative.as_posix()))
     if lock := next((name for name in _LOCKS if (root / name).is_file()), None):
         found.setdefault(
-            "code", Found(Kind.CODE, ".", lock, tuple(p for p in _NEVER_CODE if (root / p).exists() or p == ".assay"))
+            "code",
+            Found(
+                Kind.CODE, ".", lock, tuple(p for p in _NEVER_CODE if "*" in p or (root / p).exists() or p == ".assay")
+            ),
         )
     return found
 
