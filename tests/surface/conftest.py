@@ -14,8 +14,9 @@ from tests.surface.shop import ASSAY, Shop
 
 @dataclass(frozen=True)
 class Played:
-    """The played demo and what it printed."""
+    """The played demo, which nobody opens, a copy to look at, and what it printed."""
 
+    pristine: Shop
     shop: Shop
     text: str
     code: int
@@ -23,7 +24,7 @@ class Played:
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """`assay demo` in an empty folder. Parallel workers share one; nobody may change it."""
+    """`assay demo` in an empty folder. Parallel workers share one; nobody may open it."""
     base = tmp_path_factory.getbasetemp()
     root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "played"
     root.mkdir(exist_ok=True)
@@ -36,14 +37,16 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
                                   stdin=subprocess.DEVNULL, capture_output=True, timeout=240)  # fmt: skip
             (root / "text").write_text(done.stdout + done.stderr)
             (root / "code").write_text(str(done.returncode))
-    return Played(shop, (root / "text").read_text(), int((root / "code").read_text()))
+        # NOTE: an open SQLite database has files that come and go, so each worker plays with a copy of its own.
+        glass = shop.copy(tmp_path_factory.mktemp("glass"))
+    return Played(shop, glass, (root / "text").read_text(), int((root / "code").read_text()))
 
 
 @pytest.fixture
 def shop(played: Played, tmp_path: Path) -> Shop:
     """A copy of the played demo that the test may spoil."""
     assert played.code == 0, played.text
-    return played.shop.copy(tmp_path)
+    return played.pristine.copy(tmp_path)
 
 
 @pytest.fixture
