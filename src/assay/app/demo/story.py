@@ -18,7 +18,8 @@ from pathlib import Path
 
 from assay.app.audit import audit
 from assay.app.demo.data import FEATURES, RACE_FEATURES, Tables, tables
-from assay.app.examine import Examination, Plan, examine
+from assay.app.examine import Plan, examine
+from assay.app.examined import Examination
 from assay.app.gate import Gated, gate
 from assay.app.guarded import guarded_copy
 from assay.app.lifecycle import approve, open_incident, quarantine

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from assay.app.examine import Examination, Plan, examine
+from assay.app.examine import Plan, examine
+from assay.app.examined import Examination
 from assay.app.runner.discovery import discover, select
 from assay.app.runner.jobs import Event, Finished, Limits, Progressed, Started
 from assay.app.workspace import Workspace
