@@ -7,6 +7,7 @@ Checks that run the model start only when every file of it scanned clean under a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from assay.app.examined import Examination, eval_predicate, scan_predicate
@@ -16,17 +17,20 @@ from assay.app.runner.discovery import discover, select
 from assay.app.runner.engine import run
 from assay.app.runner.jobs import Event, Finished, Job, JobResult, Limits, Located
 from assay.app.workspace import Workspace
-from assay.core.assets import Asset, Kind, differences
+from assay.core.assets import Asset, Kind, Reference, differences
+from assay.core.canonical import Json
 from assay.core.checks import Check, Family
 from assay.core.digests import Digest
 from assay.core.errors import ChangedMeanwhile, UsageError
 from assay.core.outcomes import FileVerdict, Finding, Measurement, Skipped
 from assay.core.statements import Statement
+from assay.core.times import stamp
 from assay.evidence.files import find_files, manifest_of
 from assay.evidence.hash_cache import HashCache
 from assay.evidence.predicates import Predicate
 from assay.registry.queries import Version
 
+ADVISORIES = "advisories"
 _ROLES = {"trained_on": "trainedOn", "tested_on": "testedOn"}
 
 
@@ -75,7 +79,7 @@ def _phase(workspace: Workspace, version: Version, checks: Sequence[Check], loca
            related: Mapping[str, tuple[Located, ...]], project: Project, plan: Plan,
            on_event: Callable[[Event], None]) -> Iterator[Examination]:  # fmt: skip
     jobs = [
-        Job(check, located[version.digest], related, project.check_options(check.id), plan.seed, plan.limits)
+        Job(check, located[version.digest], related, _options(workspace, project, check), plan.seed, plan.limits)
         for check in checks
     ]
     before = {digest: _identity(place) for digest, place in located.items()}
@@ -153,6 +157,12 @@ def _located(workspace: Workspace, version: Version) -> Located:
     )
 
 
+def _options(workspace: Workspace, project: Project, check: Check) -> Mapping[str, Json]:
+    """What the project says; a check that judges ages is told the time, because it has no clock of its own."""
+    options = project.check_options(check.id)
+    return {"now": stamp(workspace.clock()), **options} if "now" in check.defaults else options
+
+
 def _related(workspace: Workspace, version: Version, tested_on: Sequence[Version],
              located: dict[Digest, Located]) -> Mapping[str, tuple[Located, ...]]:  # fmt: skip
     related = {}
@@ -164,6 +174,9 @@ def _related(workspace: Workspace, version: Version, tested_on: Sequence[Version
             if digest not in located:
                 located[digest] = _located(workspace, workspace.registry.with_digest(digest)[0])
         related[role] = tuple(located[digest] for digest in digests)
+    if (database := workspace.registry.find(Reference(ADVISORIES))) is not None:
+        with suppress(UsageError):  # not on this machine; the check says so
+            related[ADVISORIES] = (located.setdefault(database.digest, _located(workspace, database)),)
     return {role: places for role, places in related.items() if places}
 
 
