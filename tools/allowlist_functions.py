@@ -86,7 +86,7 @@ PYTHON: dict[str, dict[str, object]] = {
         "timezone": made("m:datetime:timedelta", "str?", why=VALUE),
     },
     "decimal": {"Decimal": made("str", why=VALUE)}, "fractions": {"Fraction": made("str|int", "int?", why=VALUE)},
-    "uuid": {"UUID": made("str?", why="a number as text", state=True), "SafeUUID": "te"}, "pathlib": _PATHS, "pathlib._local": _PATHS,
+    "uuid": {"UUID": made("str?", why="a number as text", state=True), "SafeUUID": "tex"}, "pathlib": _PATHS, "pathlib._local": _PATHS,
     "ipaddress": {n: made("int|str", why=VALUE) for n in ("IPv4Address", "IPv6Address", "IPv4Network", "IPv6Network", "IPv4Interface",
     "IPv6Interface")},
     "zoneinfo": {"ZoneInfo._unpickle": call("str", "int|bool", why="reads time zone data by a name that zoneinfo checks", makes="zoneinfo:ZoneInfo")},

@@ -89,6 +89,10 @@ class PickleFile:
         data = bytes(self._data[blob.at : blob.at + blob.size])
         if is_loaded and self._inner is not None:
             self._facts += within(f"<constant at {blob.at}>", self._inner(data))
+        elif data[:1] == b"\x80" or _START.match(data):
+            other = Machine(data)
+            self._run_hidden(other, 0)
+            self._hide(other, blob.at)
         elif self._inner is not None and data.startswith(_PACKED):
             self._keep_hidden(within(f"<constant at {blob.at}>", self._inner(data)))
 
