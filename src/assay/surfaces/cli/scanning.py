@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from assay.app.scan import Scan, Scanned, Waiver, exit_code, read_waivers, scan
 from assay.checks.model_file.format import ID, findings_of
@@ -16,14 +16,12 @@ from assay.checks.model_file.lists import Lists
 from assay.core.digests import Digest
 from assay.core.errors import UsageError
 from assay.core.outcomes import FileVerdict, Skipped
-
-if TYPE_CHECKING:
-    from assay.surfaces.reports import Found, ScanReport
+from assay.surfaces.cli.output import Output, write_reports
+from assay.surfaces.reports import FORMATS, Found, ScanReport
 
 ABOUT = {
     "scan": "Says of every file, offline and without running it: clean, malicious, unknown or inconclusive, and why."
 }
-FORMATS = ("human", "text", "json", "sarif", "junit", "github", "gitlab", "markdown")
 REFRESH_S = 0.1
 
 
@@ -41,8 +39,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
 
 def run(command: str, options: argparse.Namespace) -> int:
     """Scans and prints; the exit code does not depend on the format."""
-    if options.format not in FORMATS:
-        raise UsageError(f"this command has no format {options.format!r}", f"it has {', '.join(FORMATS)}")
+    output = Output(options, tuple(FORMATS))
     if options.suppressions and options.no_hash:
         raise UsageError("--suppressions needs hashes", "waivers are bound to the content", "leave out --no-hash")
     waivers = read_waivers(Path(options.suppressions)) if options.suppressions else ()
@@ -50,28 +47,17 @@ def run(command: str, options: argparse.Namespace) -> int:
     shown = _Counter(not options.quiet and sys.stderr.isatty())
     found = list(scan(options.paths, how, shown.step))
     shown.end()
-    _write(options, found, waivers)
+    write_reports(output, report_of(found, waivers))
     return exit_code(found)
-
-
-def _write(options: argparse.Namespace, found: Sequence[Scanned], waivers: Sequence[Waiver]) -> None:
-    """Prints the report and writes the files that `--report` names."""
-    from assay.surfaces.cli.reporting import emit  # the reports cost more to import than a small scan takes
-
-    emit(options, report_of(found, waivers))
 
 
 def report_of(found: Sequence[Scanned], waivers: Sequence[Waiver] = ()) -> ScanReport:
     """The report of a scan: files, findings, and what was waived or had expired."""
-    from assay.surfaces.reports import ScanReport
-
     files = tuple(FileVerdict(f.path, cast(Digest, f.sha256), f.judgement.format, f.judgement.verdict) for f in found)
     return ScanReport(files, tuple(_findings(found)), tuple(_skipped(found, waivers)), (), exit_code(found))
 
 
 def _findings(found: Iterable[Scanned]) -> Iterator[Found]:
-    from assay.surfaces.reports import Found
-
     for item in found:
         for finding in findings_of(item.path, item.judgement):
             yield Found(item.path, ID, finding)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -22,44 +21,16 @@ from assay.core.errors import MalformedInput, UsageError
 from assay.evidence.files import manifest_of
 from assay.evidence.ledger import Receipt
 from assay.registry.queries import Version
+from assay.surfaces.cli.output import Output
 from assay.surfaces.cli.visible import visible
 
 T = TypeVar("T")
-PLAIN = ("human", "json")
 MAX_COUNT = 100_000
 
 
 @dataclass
-class Session:
-    """One run of a command. `options` are its parsed arguments."""
-
-    options: argparse.Namespace
-    formats: Sequence[str] = PLAIN
-    reports: list[tuple[str, Path]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        known = ", ".join(self.formats)
-        if self.options.format not in self.formats:
-            raise UsageError(f"this command has no format {self.options.format!r}", fix=f"use one of {known}")
-        for text in self.options.report:
-            name, found, path = text.partition("=")
-            if not found or name not in self.formats or not path or len(self.formats) == 2:
-                why = "this command writes no reports" if len(self.formats) == 2 else f"formats are {known}"
-                fix = (
-                    "redirect stdout, or leave --report out" if len(self.formats) == 2 else "--report sarif=assay.sarif"
-                )
-                raise UsageError(f"--report {text!r} cannot be written", why, fix)
-            self.reports.append((name, Path(path)))
-
-    @property
-    def is_json(self) -> bool:
-        """Whether stdout carries JSON alone."""
-        return bool(self.options.format == "json")
-
-    @property
-    def use_color(self) -> bool:
-        """Whether escape codes may be printed."""
-        return sys.stdout.isatty() and not self.options.no_color and not os.environ.get("NO_COLOR")
+class Session(Output):
+    """One run of a command, with the workspace and project that it works in."""
 
     @cached_property
     def project(self) -> Project:
