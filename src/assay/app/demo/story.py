@@ -1,7 +1,7 @@
 """The whole loop in steps: each does something real with the workspace and tells what came of it.
 
-    1 register    2 train and check version 1    3 gate, approve, promote    4 tampered data    5 a gap that grew
-    6 too few rows    7 a better version    8 an incident    9 rollback    10 audit
+    1 register    2 train and check version 1    3, 4 gate, approve, promote    5 a hostile model file    6 tampered data
+    7 a gap that grew    8 too few rows    9 a better version    10, 11 an incident    12 rollback    then the audit
 
 Persons are played by keys: ada trains and releases, grace approves, sam answers incidents, ci scans, evaluates, decides
 and keeps the log. The keys of the demo are not encrypted; real ones are.
@@ -26,16 +26,16 @@ from assay.app.lifecycle import approve, open_incident, quarantine
 from assay.app.policies import digests_that_count
 from assay.app.project import Project, read_project
 from assay.app.promote import Promoted, promote, rollback
-from assay.app.register import register
+from assay.app.register import Description, register
 from assay.app.runner.jobs import Event
 from assay.app.train import Trained, train
 from assay.app.trust_setup import Member, first_policy
 from assay.app.verify import Demand
 from assay.app.workspace import FOLDER, Workspace, new_origin, save_key, utc_now
-from assay.core.assets import Reference
+from assay.core.assets import Kind, Reference
 from assay.core.decisions import Answer, Decision
 from assay.core.digests import sha256
-from assay.core.errors import Refused, UsageError
+from assay.core.errors import Refused, StateError, UsageError
 from assay.core.outcomes import Severity
 from assay.evidence.keys import PrivateKey
 from assay.evidence.trust import sign_trust
@@ -49,6 +49,8 @@ PERSONS = {
     "grace": ("approver",),
     "sam": ("incident",),
 }
+# What `pickle.dumps` makes of an object whose __reduce__ names posix.system: a call with one text. Never loaded here.
+PAYLOAD = b"cposix\nsystem\n(S'echo caught'\ntR."
 _OURS = ("assay.yaml", "train.py", "data", "models", "policies")
 Watch = Callable[[Event], None]
 
@@ -109,6 +111,7 @@ class _Story:
         )
         yield self._unapproved(first)
         yield self._release(first, "promote", "Grace approves, and version 1 goes to production")
+        yield self._intake()
         yield self._tampered()
         yield self._biased()
         better = self._trained("better", strength="0.2")
@@ -191,6 +194,25 @@ class _Story:
         self._approved(version)
         done = promote(self._workspace, version, STAGE, self._policies)
         return _moved(name, title, done, f"{MODEL}@{STAGE} is {version} now")
+
+    def _intake(self) -> Step:
+        """A model file from elsewhere that runs a command when it is unpickled; it is read here, never loaded."""
+        path = self._folder / "models" / "downloaded"
+        path.mkdir()
+        (path / "model.pkl").write_bytes(PAYLOAD)
+        about = Description(
+            "downloaded-scorer", Kind.MODEL, origin={"uri": "https://example.org/model.pkl", "external": True}
+        )
+        version = register(self._workspace, path, about).version
+        done = self._examined(version, Plan(only=["model_file.*"]))
+        lines = [f"{v.path}: {v.verdict}" for item in done for v in item.verdicts]
+        lines += [f"{f.severity}  {f.location}  {f.summary}" for item in done for f in item.findings]
+        try:
+            promote(self._workspace, version, STAGE, self._policies)
+        except StateError as error:
+            return Step("intake", "A downloaded model file is refused: unpickling it would run a command",
+                        (*lines, f"{error.what}: {error.why}"), 1, asset=str(version))  # fmt: skip
+        return Step("intake", "A downloaded model was let in; that is wrong", (*lines,), 4, asset=str(version))
 
     def _tampered(self) -> Step:
         """Somebody flips labels in the file after it was registered; the training run records what it really read."""
