@@ -63,7 +63,11 @@ def load(path: str | Path, *, stage: str, loader: Callable[[Path], T] | None = N
         UsageError: nothing there, or `bundle` without `trust`.
     """
     demand = Demand(datetime.now(UTC), stage, None, DECISION_MAX_AGE)
-    copy = _offline(Path(path), bundle, trust, demand) if bundle is not None else _online(Path(path), workspace, asset, demand)
+    copy = (
+        _offline(Path(path), bundle, trust, demand)
+        if bundle is not None
+        else _online(Path(path), workspace, asset, demand)
+    )
     if loader is None:
         return copy
     with copy:
@@ -72,7 +76,9 @@ def load(path: str | Path, *, stage: str, loader: Callable[[Path], T] | None = N
 
 def _offline(path: Path, bundle: str | Path, trust: str | None, demand: Demand) -> PrivateCopy:
     if trust is None:
-        raise UsageError("which trust policy?", "an offline bundle brings its own, so it must be pinned", 'pass trust="sha256:…"')
+        raise UsageError(
+            "which trust policy?", "an offline bundle brings its own, so it must be pinned", 'pass trust="sha256:…"'
+        )
     try:
         data = Path(bundle).read_bytes()
     except OSError as error:

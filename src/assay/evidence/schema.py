@@ -97,7 +97,9 @@ def _typed(name: str) -> Validator:
 
 
 def _one_of(choices: list[Json]) -> Validator:
-    return lambda value, at: "" if value in choices else f"{_said(at) or 'value'} is not one of {', '.join(map(str, choices))}"
+    return lambda value, at: (
+        "" if value in choices else f"{_said(at) or 'value'} is not one of {', '.join(map(str, choices))}"
+    )
 
 
 def _text(schema: Mapping[str, Json]) -> Validator:
