@@ -30,7 +30,7 @@ from assay.formats.dependencies.values import Dependency
 from claims import Claim, Unmeasured, median, options, scratch, show, took
 from peers.environment import QUIET, peer_python
 
-ARCHIVE = Path("/work/shared/data/advisories/pypa-advisory-database.tar.gz")
+ARCHIVE = Path(__file__).resolve().parents[2] / "shared" / "data" / "advisories" / "pypa-advisory-database.tar.gz"
 PEER = ("pip-audit", "2.10.1")
 FOREVER = timedelta(days=100_000)
 PACKAGES = 500

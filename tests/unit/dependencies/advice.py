@@ -16,7 +16,7 @@ from assay.formats.dependencies.values import Dependency
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 FRESH = "2026-11-22T00:00:00Z"
-ARCHIVE = Path("/work/shared/data/advisories/pypa-advisory-database.tar.gz")
+ARCHIVE = Path(__file__).resolve().parents[4] / "shared" / "data" / "advisories" / "pypa-advisory-database.tar.gz"
 
 
 def record(name: str = "PYSEC-1", package: str = "acme", *, ecosystem: str = "PyPI", versions: Sequence[str] = (),

@@ -57,7 +57,7 @@ source = { virtual = "." }
 [[package]]
 name = "numpy"
 version = "2.1.0"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://example.org/simple" }
 [[package]]
 name = "lib"
 version = "0.1.0"
