@@ -235,44 +235,48 @@ def _why(quarantine: Evidence) -> str:
 def _decided(
     digest: Digest, evidence: Sequence[Evidence], demand: Demand, after: int
 ) -> tuple[Digest | None, list[Reason]]:
-    """The newest decision of a trusted gate for the stage, and why it does not allow."""
-    made = [
-        e
-        for e in evidence
-        if e.type == Predicate.DECISION
-        and e.index > after
-        and e.predicate.get("assay_target") == demand.stage
-        and (
-            after < 0 or e.predicate.get("assay_ledgerSize", 0) > after
-        )  # it must have seen the lift, not only follow it
-    ]
+    """The newest decision of a trusted gate for the stage, and why it does not allow.
+
+    A decision made before the lift at entry `after` does not count: it must have seen the lift, not only follow it.
+    """
+    made = [e for e in evidence if e.type == Predicate.DECISION and e.subjects[:1] == (digest,) and e.index > after]
+    made = [e for e in made if e.predicate.get("assay_target") == demand.stage]
+    made = [e for e in made if after < 0 or e.predicate.get("assay_ledgerSize", 0) > after]
     trusted = [e for e in made if "gate" in e.roles]
-    fix = f"run `assay gate ASSET --to {demand.stage}`"
     if not trusted:
         why = "only by signers without the role `gate`" if made else "no gate decided"
-        return None, [Reason("no-decision", f"nothing allows it for {demand.stage}: {why}", fix, True)]
-    newest = trusted[-1]
+        return None, [Reason("no-decision", f"nothing allows it for {demand.stage}: {why}", _gate_fix(demand), True)]
+    reason = _not_allowing(digest, trusted[-1], demand) or _not_current(trusted[-1], demand)
+    return (None, [reason]) if reason else (trusted[-1].digest, [])
+
+
+def _not_allowing(digest: Digest, newest: Evidence, demand: Demand) -> Reason | None:
+    """Why a decision does not allow the asset, whatever its age; None if it does."""
     said = newest.predicate
     policy = said["policy"]["digest"]["sha256"]
     if demand.policies is not None and policy not in demand.policies(digest):
-        return None, [
-            Reason(
-                "other-policy", f"it was decided under policy {short(policy)}…, which is not the current one", fix, True
-            )
-        ]
+        text = f"it was decided under policy {short(policy)}…, which is not the current one"
+        return Reason("other-policy", text, _gate_fix(demand), True)
     if said["assay_decision"] == "deny":
-        return None, [Reason("denied", f"the gate denied it for {demand.stage}", "see `assay log ASSET`")]
+        return Reason("denied", f"the gate denied it for {demand.stage}", "see `assay log ASSET`")
     if said["verificationResult"] != "PASSED" or said["assay_decision"] != "allow":
-        return None, [
-            Reason("undecided", f"the gate could not decide it for {demand.stage}", "see `assay log ASSET`", True)
-        ]
+        return Reason("undecided", f"the gate could not decide it for {demand.stage}", "see `assay log ASSET`", True)
+    return None
+
+
+def _not_current(newest: Evidence, demand: Demand) -> Reason | None:
+    """Why a decision is of the wrong time; None if it is of the right one."""
     signed, logged = instant(newest.signed_at), instant(newest.logged_at)
     if signed > logged + FUTURE:
-        return None, [
-            Reason("decision-future", f"the decision is dated {newest.signed_at}, after it was logged", fix, True)
-        ]
+        text = f"the decision is dated {newest.signed_at}, after it was logged"
+        return Reason("decision-future", text, _gate_fix(demand), True)
     age = demand.now - min(signed, logged)
-    if age > demand.max_age or age < -timedelta(minutes=5):
-        text = f"the decision is {age_text(age.total_seconds())} old, at most {age_text(demand.max_age.total_seconds())} is accepted"
-        return None, [Reason("decision-stale", text, fix, True)]
-    return newest.digest, []
+    if -FUTURE <= age <= demand.max_age:
+        return None
+    limit = age_text(demand.max_age.total_seconds())
+    text = f"the decision is {age_text(age.total_seconds())} old, at most {limit} is accepted"
+    return Reason("decision-stale", text, _gate_fix(demand), True)
+
+
+def _gate_fix(demand: Demand) -> str:
+    return f"run `assay gate ASSET --to {demand.stage}`"
