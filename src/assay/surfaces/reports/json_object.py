@@ -66,7 +66,9 @@ def _scan(report: ScanReport) -> dict[str, Json]:
     return {
         "schema": "assay/scan/v1",
         "files": [
-            as_json(file) | {"findings": [_finding(found) for found in by_path.get(file.path, ())]}
+            {"path": file.path, "sha256": file.sha256}
+            | as_json(file)
+            | {"findings": [_finding(found) for found in by_path.get(file.path, ())]}
             for file in report.files
         ],
         "findings": [_finding(found) | {"path": found.path} for found in report.findings if found.path not in paths],

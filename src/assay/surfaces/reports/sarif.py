@@ -128,7 +128,12 @@ def _invocation(report: Report, entries: tuple[Entry, ...]) -> dict[str, Json]:
 
 def _artifacts(report: Report) -> list[Json]:
     files = () if isinstance(report, DecisionReport) else report.files
-    return _unique([{"location": {"uri": _uri(file.path)}, "hashes": {"sha-256": file.sha256}} for file in files])
+    return _unique(
+        [
+            {"location": {"uri": _uri(file.path)}, **({"hashes": {"sha-256": file.sha256}} if file.sha256 else {})}
+            for file in files
+        ]
+    )
 
 
 def _summary(report: Report, entries: tuple[Entry, ...]) -> dict[str, Json]:
