@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -45,7 +46,8 @@ def code_of(name: str, path: Path) -> int:
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
-    name, folder = sys.argv[1], Path(sys.argv[2])
+    name, folder = sys.argv[1], Path(sys.argv[2]).resolve()
+    os.chdir(folder.parent)  # fickling writes a file of its own into the current folder
     began = time.process_time()
     codes = {str(path.relative_to(folder)): code_of(name, path) for path in sorted(folder.rglob("*")) if path.is_file()}
     print(json.dumps({"codes": codes, "cpu_s": time.process_time() - began}))
