@@ -5,6 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
+TORCH := 2.13.0
 export OMP_NUM_THREADS := 1
 
 .PHONY: demo test check bench setup requirements clean
@@ -32,6 +33,7 @@ $(STAMP): pyproject.toml requirements/all.txt
 	$(PYTHON) -m venv .tools
 	.tools/bin/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
 	.tools/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv
+	.tools/bin/python -m pip --python $(BIN)/python install --quiet torch==$(TORCH)
 	.tools/bin/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements/all.txt
 	.tools/bin/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -39,7 +41,7 @@ $(STAMP): pyproject.toml requirements/all.txt
 # Pins anew; addresses of registries stay out of the files.
 requirements:
 	.tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-		--extra demo --group test --group check --group build pyproject.toml --output-file requirements/all.txt
+		--extra demo --extra scan --extra onnx --extra server --extra otel --group test --group check --group build pyproject.toml --output-file requirements/all.txt
 	echo "uv==0.13.9" | .tools/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url - --output-file requirements/uv.txt
 
 clean:
