@@ -23,7 +23,7 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if "demo/files" not in pa
 # function that needs them.
 AT_THE_TOP = {
     "cryptography": ("evidence/keys.py",),
-    "yaml": ("policy/yaml_strict.py",),
+    "yaml": ("formats/yaml_strict.py",),
     "numpy": ("statistics/",),
     "scipy": ("statistics/",),
 }

@@ -15,9 +15,9 @@ from tests.unit.policy.made_evidence import NOW
 from assay.core.decisions import Answer
 from assay.core.errors import AssayError, PolicyError, UsageError
 from assay.evidence.predicates import Predicate
+from assay.formats.yaml_strict import load_yaml
 from assay.policy.documents import read_policy
 from assay.policy.evaluate import decide
-from assay.policy.yaml_strict import load_yaml
 
 GOOD = good_ledger()
 VIEW = GOOD.view()

@@ -16,10 +16,10 @@ from assay.app.register import Description
 from assay.core.assets import Kind, check_name
 from assay.core.canonical import Json
 from assay.core.errors import UsageError
+from assay.formats.yaml_nodes import Node
+from assay.formats.yaml_strict import load_located
 from assay.policy.documents import read_policy
 from assay.policy.grammar import Policy
-from assay.policy.nodes import Node
-from assay.policy.yaml_strict import load_located
 
 FILE_NAME = "assay.yaml"
 MAX_FILE_BYTES = 256 << 10

@@ -14,6 +14,8 @@ from assay.core.errors import MalformedInput, PolicyError, UsageError
 from assay.core.outcomes import Severity
 from assay.core.times import duration
 from assay.evidence.predicates import full_type
+from assay.formats.yaml_nodes import Node, nearest
+from assay.formats.yaml_strict import load_located
 from assay.policy.grammar import (
     Approvals,
     Baseline,
@@ -29,8 +31,6 @@ from assay.policy.grammar import (
     TrustedRole,
     Waivers,
 )
-from assay.policy.nodes import Node, nearest
-from assay.policy.yaml_strict import load_located
 
 __all__ = ["Policy", "read_policy"]
 

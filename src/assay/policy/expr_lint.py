@@ -14,9 +14,9 @@ from typing import Final
 
 from assay.core.errors import MalformedInput, PolicyError
 from assay.core.times import duration, instant
+from assay.formats.yaml_nodes import nearest
 from assay.policy.checked_expr import Call, Const, ListOf, Name, Node, Quantifier, Select
 from assay.policy.expr_fields import Schema
-from assay.policy.nodes import nearest
 
 Path = tuple[str, ...]
 MAX_QUANTIFIERS, MAX_LIST_ITEMS = 2, 64

@@ -23,11 +23,11 @@ from assay.core.digests import Digest, digest_of, sha256
 from assay.core.errors import MalformedInput, PolicyError, UsageError
 from assay.core.times import duration, instant, stamp
 from assay.evidence.predicates import Predicate
+from assay.formats.yaml_nodes import Node, nearest
+from assay.formats.yaml_strict import load_located
 from assay.policy.evaluate import decide
 from assay.policy.grammar import EvidenceSpec, Policy
-from assay.policy.nodes import Node, nearest
 from assay.policy.view import Evidence, Head, Standing, View
-from assay.policy.yaml_strict import load_located
 
 _NOW = "2026-01-01T00:00:00Z"
 _CANDIDATE, _BASELINE = sha256(b"candidate"), sha256(b"baseline")

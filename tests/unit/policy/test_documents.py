@@ -8,10 +8,10 @@ from tests.unit.policy.good_model import pack, small_policy
 from assay.core.digests import digest_of
 from assay.core.errors import PolicyError
 from assay.evidence.trust import ROLES
+from assay.formats.yaml_strict import load_yaml
 from assay.policy.documents import read_policy
 from assay.policy.grammar import WORKSPACE_ROLES, Compare, Threshold
 from assay.policy.lint import lint
-from assay.policy.yaml_strict import load_yaml
 
 PACKS = sorted(
     item.name for item in resources.files("assay.policy").joinpath("packs").iterdir() if item.name.endswith(".yaml")

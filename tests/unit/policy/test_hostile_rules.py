@@ -12,7 +12,7 @@ CHILD = """
 import json, math, re, resource, sys, time
 from pathlib import Path
 from assay.core.errors import PolicyError
-from assay.policy.yaml_strict import load_yaml
+from assay.formats.yaml_strict import load_yaml
 from assay.policy.documents import read_policy
 from assay.policy.evaluate import decide
 from tests.unit.policy.made_evidence import NOW, Ledger, scan

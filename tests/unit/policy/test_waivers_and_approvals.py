@@ -13,7 +13,7 @@ from tests.unit.policy.made_evidence import CANDIDATE, Ledger, ago, approval, ev
 
 from assay.core.decisions import Answer, Decision, RuleOutcome, outcome_digest
 from assay.evidence.predicates import Predicate
-from assay.policy.yaml_strict import load_yaml
+from assay.formats.yaml_strict import load_yaml
 
 WAIVER_ATTACKS, APPROVAL_ATTACKS = (
     load_yaml(Path(f"tests/corpus/policy/{name}_attacks.yaml").read_bytes(), name)["attacks"]

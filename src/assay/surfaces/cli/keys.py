@@ -14,7 +14,7 @@ from assay.core.digests import shown
 from assay.core.errors import UsageError
 from assay.evidence.keys import P256Key, PrivateKey, PublicKey, check_key_name
 from assay.evidence.trust import ROLES, sign_trust
-from assay.policy.yaml_strict import load_yaml
+from assay.formats.yaml_strict import load_yaml
 from assay.surfaces.cli.session import Session, count, new_passphrase, receipt_text, table
 
 ABOUT = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from assay.core.canonical import Json
 from assay.core.errors import PolicyError
-from assay.policy.yaml_strict import Located, Path
+from assay.formats.yaml_strict import Located, Path
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from assay.core.errors import UsageError
-from assay.policy.yaml_strict import MAX_BYTES, load_located, load_yaml
+from assay.formats.yaml_strict import MAX_BYTES, load_located, load_yaml
 
 
 @pytest.mark.parametrize(

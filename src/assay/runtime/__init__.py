@@ -1,0 +1,1 @@
+"""What stands in the request path and watches deployed assets."""
