@@ -1,6 +1,8 @@
 """`assay check`: runs the checks that fit an asset and signs one statement for each.
 
-Bytes are hashed before the checks and the files' identity is compared after them: what was looked at is what is named.
+Bytes are hashed before the checks and the files' identity is compared after each: what was looked at is what is named.
+Each result is signed as soon as its check ends, so a killed run loses only what was still running; the next run takes
+what stands in the ledger and is current (see `recorded`) and runs the rest.
 Checks that run the model start only when every file of it scanned clean under a statement that counts.
 """
 
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 
 from assay.app.examined import Examination, eval_predicate, scan_predicate
 from assay.app.project import Project
+from assay.app.recorded import Record
 from assay.app.register import subject_of
 from assay.app.runner.discovery import discover, select
 from assay.app.runner.engine import run
@@ -38,7 +41,7 @@ _ROLES = {"trained_on": "trainedOn", "tested_on": "testedOn"}
 class Plan:
     """How to examine: patterns of checks, the seed of every random choice, limits, parallel workers.
 
-    `tested_on` are test data to use instead of those that the asset declares.
+    `tested_on` are test data to use instead of those that the asset declares. `again` runs also what stands recorded.
     """
 
     only: Sequence[str] = ()
@@ -46,15 +49,17 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     workers: int | None = None
     tested_on: Sequence[Version] = ()
+    again: bool = False
 
 
 def examine(workspace: Workspace, version: Version, project: Project, plan: Plan, *,
             on_event: Callable[[Event], None] = lambda _: None) -> Iterator[Examination]:  # fmt: skip
-    """Runs every check that fits, scans first; each statement is durable before its examination is yielded.
+    """Runs every check that fits and does not stand recorded, scans first; each statement is durable before its
+    examination is yielded.
 
     Raises:
         UsageError: no check fits, the bytes are not on this machine or not those registered, an unknown option.
-        ChangedMeanwhile: a file changed while the checks ran; nothing of this phase was signed.
+        ChangedMeanwhile: a file changed while the checks ran; what had ended before stands, nothing later was signed.
     """
     chosen = select(discover(), version.kind, plan.only or project.checks)
     if not chosen:
@@ -82,19 +87,19 @@ def _phase(workspace: Workspace, version: Version, checks: Sequence[Check], loca
         Job(check, located[version.digest], related, _options(workspace, project, check), plan.seed, plan.limits)
         for check in checks
     ]
+    record = None if plan.again else Record.of(workspace, version, project)
+    done = {job.check.id: found for job in jobs if record and (found := record.current(job))}
     before = {digest: _identity(place) for digest, place in located.items()}
-    hidden = [workspace.folder / "keys"]
-    results = []
-    for event in run(jobs, now=workspace.clock, workers=plan.workers, hidden=hidden):
+    waiting = [job for job in jobs if job.check.id not in done]
+    for event in run(waiting, now=workspace.clock, workers=plan.workers, hidden=[workspace.folder / "keys"]):
         on_event(event)
         if isinstance(event, Finished):
-            results.append(event.result)
-    if any(_identity(place) != before[digest] for digest, place in located.items()):
-        raise ChangedMeanwhile(
-            "a file changed while the checks ran", "what they saw has no name", "run `assay check` again"
-        )
-    for result in sorted(results, key=lambda r: r.check_id):
-        yield _signed(workspace, version, result)
+            if any(_identity(place) != before[digest] for digest, place in located.items()):
+                raise ChangedMeanwhile(
+                    "a file changed while the checks ran", "what they saw has no name", "run `assay check` again"
+                )
+            done[event.result.check_id] = _signed(workspace, version, event.result)
+    yield from (done[check_id] for check_id in sorted(done))
 
 
 def _signed(workspace: Workspace, version: Version, result: JobResult) -> Examination:

@@ -8,6 +8,8 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from assay import __version__
@@ -23,12 +25,16 @@ from assay.registry.queries import Version
 
 MAX_FINDINGS = 1_000
 MAX_SKIPS = 10_000
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "skops", "torch", "onnxruntime", "tokenizers", "transformers")
 TABLE_TYPE = "application/vnd.assay.outcomes.v1+npz"
 
 
 @dataclass(frozen=True)
 class Examination:
-    """One check that ran and the statement that was logged for it; `receipt` is None for what could not start."""
+    """One check that ran and the statement that was logged for it; `receipt` is None for what could not start.
+
+    `is_recorded` says that it was not run now: its statement stood in the ledger and is current.
+    """
 
     check: Check
     version: Version
@@ -39,6 +45,7 @@ class Examination:
     skipped: tuple[Skipped, ...] = ()
     failure: str = ""
     receipt: Receipt | None = None
+    is_recorded: bool = False
 
 
 def scan_predicate(made: Examination, result: JobResult) -> Json:
@@ -105,14 +112,34 @@ def _kept_skips(made: Examination) -> list[Skipped]:
 def _head(result: JobResult) -> Json:
     check = result.job.check
     return {
-        "check": {"codeSha256": _code_digest(check), "id": check.id, "version": check.version},
-        "environment": {"platform": platform.platform(), "python": platform.python_version()},
+        "check": {"codeSha256": code_digest(check), "id": check.id, "version": check.version},
+        "environment": environment(),
         "finishedOn": stamp(result.finished),
+        "inputsSha256": inputs_digest(result.job),
         "optionsSha256": digest_of(dict(result.job.merged_options)),
         "producer": {"name": "assay", "version": __version__},
         "seed": result.job.seed,
         "startedOn": stamp(result.started),
     }
+
+
+def inputs_digest(job: Job) -> Digest:
+    """Names every asset that a job may read beside its subject, by role."""
+    return digest_of({role: [place.asset.digest for place in places] for role, places in job.related.items()})
+
+
+@cache
+def environment() -> Json:
+    """What a number may depend on beside code and data: interpreter, platform, and the libraries that compute."""
+    found = {name: version for name in LIBRARIES if (version := _installed(name))}
+    return {"packages": found, "platform": platform.platform(), "python": platform.python_version()}
+
+
+def _installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _suite(job: Job, tested: Sequence[Asset]) -> Digest:
@@ -123,7 +150,7 @@ def _suite(job: Job, tested: Sequence[Asset]) -> Digest:
     })  # fmt: skip
 
 
-def _code_digest(check: Check) -> Digest:
+def code_digest(check: Check) -> Digest:
     source = inspect.getsourcefile(check.body) or sys.modules[check.body.__module__].__file__
     return sha256(Path(source).read_bytes()) if source else hashlib.sha256(check.id.encode()).hexdigest()
 

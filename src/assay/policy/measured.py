@@ -41,7 +41,7 @@ def find(selection: Selection, path: str) -> Found | NotFound:
     item, chosen = held[0]
     if chosen.problem:
         return NotFound(chosen.problem, f"{chosen.check}: {chosen.problem}")
-    measurement = _measurement(item)
+    measurement = measurement_of(item)
     problem = problem_of_measurement(measurement)
     return NotFound(problem, f"{path} = {measurement.value}") if problem else Found(measurement, chosen)
 
@@ -117,7 +117,7 @@ def _is_called(item: dict[str, Json], path: str) -> bool:
     return item.get("metric") == path and item.get("group") is None and item.get("slice") is None
 
 
-def _measurement(item: dict[str, Json]) -> Measurement:
+def measurement_of(item: dict[str, Json]) -> Measurement:
     """A value of the predicate, whose shape its schema has been held against."""
     return Measurement(
         metric=item["metric"],
@@ -130,6 +130,8 @@ def _measurement(item: dict[str, Json]) -> Measurement:
         level=item.get("level", 0.95),
         method=item.get("method", ""),
         kind=item.get("kind", "share"),
+        group=item.get("group"),
+        slice=item.get("slice"),
         limit=item.get("limit"),
         table=item.get("outcomes"),
         threat_model=item.get("threatModel"),

@@ -43,6 +43,7 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
             default=[],
             help="test data to use instead of those declared",
         )
+        parser.add_argument("--again", action="store_true", help="run also what stands recorded and is current")
         parser.add_argument("--engine", default="local", choices=("local",), help="where checks run")
         parser.add_argument("--workers", type=count, help="checks at once; default the number of cores")
         parser.add_argument("--timeout", type=count, default=600, metavar="S", help="seconds for one check")
@@ -60,7 +61,7 @@ def _check(session: Session) -> int:
     done: list[Examination] = []
     with session.open() as workspace, bars(session) as update:
         tested_on = [resolve(workspace, session.project, name) for name in options.tested_on]
-        plan = Plan(options.only, options.seed, limits, options.workers, tested_on)
+        plan = Plan(options.only, options.seed, limits, options.workers, tested_on, options.again)
         for version in _wanted(session, workspace, plan):
             if options.dry_run:
                 done += _unrun(session, version, plan)
@@ -109,7 +110,7 @@ def _report(done: Sequence[Examination], exit_code: int) -> ScanReport:
     )
     runs = tuple(
         CheckRun(e.check.id, str(e.version), e.state, e.failure or "; ".join(s.reason for s in e.skipped), e.measurements,
-                 e.receipt.digest if e.receipt else None)
+                 e.receipt.digest if e.receipt else None, e.is_recorded)
         for e in done
     )  # fmt: skip
     skipped = tuple(s for e in done if e.state != "skipped" for s in e.skipped)

@@ -51,7 +51,10 @@ class Found:
 
 @dataclass(frozen=True)
 class CheckRun:
-    """One check on one asset; `state` is `done`, `skipped` or `failed`, and `reason` says why it is not done."""
+    """One check on one asset; `state` is `done`, `skipped` or `failed`, and `reason` says why it is not done.
+
+    `is_recorded` says that its statement stood in the ledger already and was taken instead of running the check again.
+    """
 
     check: str
     asset: str
@@ -59,6 +62,7 @@ class CheckRun:
     reason: str = ""
     measurements: tuple[Measurement, ...] = ()
     statement: Digest | None = None
+    is_recorded: bool = False
 
 
 @dataclass(frozen=True)
