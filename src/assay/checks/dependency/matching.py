@@ -19,7 +19,8 @@ from assay.core.errors import MalformedInput
 from assay.core.times import instant
 from assay.formats.dependencies.cvss import base_score, grade
 from assay.formats.dependencies.database import Database, Facts, Row
-from assay.formats.dependencies.values import CONDA, PYPI, Dependency, normalised
+from assay.formats.dependencies.ecosystems import CONDA, PYPI, normalised
+from assay.formats.dependencies.values import Dependency
 from assay.formats.dependencies.versions import is_understood
 
 DEFAULT_MAX_AGE = timedelta(days=7)

@@ -16,7 +16,8 @@ from assay.checks.dependency.listing import listings
 from assay.core.assets import Asset, Kind
 from assay.core.checks import Context, Family, check
 from assay.core.outcomes import FileVerdict, Finding, Outcome, Severity, Skipped, Verdict
-from assay.formats.dependencies.values import CONDA, NPM, PYPI, Dependency, normalised
+from assay.formats.dependencies.ecosystems import CONDA, NPM, PYPI, normalised
+from assay.formats.dependencies.values import Dependency
 
 ID = "dependency.names"
 LIST_FILE = "popular_names.json"

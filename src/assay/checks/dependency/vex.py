@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from assay.core.canonical import Json
 from assay.core.digests import Digest
+from assay.formats.dependencies.ecosystems import normalised
 from assay.formats.dependencies.purl import PackageUrl, read_purl
-from assay.formats.dependencies.values import Dependency, normalised
+from assay.formats.dependencies.values import Dependency
 from assay.formats.dependencies.versions import same_version
 
 VEX_TYPE = "https://openvex.dev/ns"

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from assay.core.canonical import Json
 from assay.core.errors import MalformedInput
+from assay.formats.dependencies.ecosystems import CONDA, PYPI
 from assay.formats.dependencies.requirements import requirement
-from assay.formats.dependencies.values import CONDA, PYPI, Dependency, Listing, plain_text, unpinned, unread
+from assay.formats.dependencies.values import Dependency, Listing, plain_text, unpinned, unread
 
 _SPEC = re.compile(r"(?:[A-Za-z0-9_./:-]{1,200}::)?([A-Za-z0-9_.-]{1,128})\s*(.{0,200})")
 _EXACT = re.compile(r"(?:==|=)\s*([A-Za-z0-9_.!+]{1,128})=[A-Za-z0-9_.]{1,128}|==\s*([A-Za-z0-9_.!+]{1,128})")

@@ -1,4 +1,4 @@
-"""Base scores of CVSS vectors, versions 2, 3.0 and 3.1. Version 4 needs a lookup of 270 classes and is not scored here.
+"""Base scores of CVSS vectors, versions 2, 3.0, 3.1 and 4.0.
 
 A vector that cannot be scored has no number; whoever reads it then falls back on a severity in words, or on none.
 Source: FIRST, CVSS v2.0 section 3.2.1 (2007); CVSS v3.1 section 7.1 and appendix A (2019).
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+
+from assay.formats.dependencies.cvss4 import base_score_4
 
 _V2: Mapping[str, Mapping[str, float]] = {
     "AV": {"L": 0.395, "A": 0.646, "N": 1.0},
@@ -34,7 +36,7 @@ _MAX_VECTOR = 512
 
 
 def base_score(vector: str) -> float | None:
-    """The base score, 0 to 10 with one decimal; None for version 4 and for a vector that is not whole."""
+    """The base score, 0 to 10 with one decimal; None for a vector that is not whole or of another version."""
     if len(vector) > _MAX_VECTOR:
         return None
     parts = vector.strip().split("/")
@@ -44,6 +46,8 @@ def base_score(vector: str) -> float | None:
     try:
         if metrics.get("CVSS") in ("3.0", "3.1"):
             return _version_3(metrics)
+        if metrics.get("CVSS") == "4.0":
+            return base_score_4(metrics)
         return _version_2(metrics) if "CVSS" not in metrics else None
     except KeyError:
         return None

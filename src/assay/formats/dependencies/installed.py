@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 
-from assay.formats.dependencies.values import PYPI, Dependency, Listing, plain_text, unpinned, unread
+from assay.formats.dependencies.ecosystems import PYPI
+from assay.formats.dependencies.values import Dependency, Listing, plain_text, unpinned, unread
 
 _HEAD_BYTES = 256 << 10
 

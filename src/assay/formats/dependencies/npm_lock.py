@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from assay.core.canonical import Json
 from assay.core.errors import MalformedInput
-from assay.formats.dependencies.values import NPM, Dependency, Listing, plain_text, unpinned, unread
+from assay.formats.dependencies.ecosystems import NPM
+from assay.formats.dependencies.values import Dependency, Listing, plain_text, unpinned, unread
 
 _FOLDER = "node_modules/"
 _MAX_NESTED = 100_000

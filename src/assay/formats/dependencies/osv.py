@@ -13,8 +13,8 @@ from typing import TypeGuard
 
 from assay.core.canonical import Json, parse
 from assay.core.errors import MalformedInput
+from assay.formats.dependencies.ecosystems import ecosystem_name, normalised
 from assay.formats.dependencies.text_yaml import read_text_yaml
-from assay.formats.dependencies.values import ecosystem_name, normalised
 
 MAX_RECORD_BYTES = 4 << 20
 _MAX_VERSIONS, _MAX_EVENTS, _MAX_AFFECTED = 100_000, 10_000, 20_000

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from assay.formats.dependencies.values import CONDA, MAX_TEXT, PYPI, normalised
+from assay.formats.dependencies.ecosystems import CONDA, PYPI, normalised
 
+MAX_PURL = 1024
 _ECOSYSTEMS = {
     "pypi": PYPI, "npm": "npm", "golang": "Go", "cargo": "crates.io", "gem": "RubyGems", "maven": "Maven", "nuget": "NuGet",
     "composer": "Packagist", "hex": "Hex", "pub": "Pub", "conan": "ConanCenter", "cran": "CRAN", "hackage": "Hackage",
@@ -32,7 +33,7 @@ class PackageUrl:
 
 def read_purl(text: object) -> PackageUrl | None:
     """The parts of a package URL, or None if it is none."""
-    if not isinstance(text, str) or not text.startswith("pkg:") or len(text) > 4 * MAX_TEXT:
+    if not isinstance(text, str) or not text.startswith("pkg:") or len(text) > MAX_PURL:
         return None
     rest = text[4:].lstrip("/").partition("#")[0].partition("?")[0]
     path, at, version = rest.rpartition("@")

@@ -11,12 +11,13 @@ from assay.core.canonical import Json, parse
 from assay.core.errors import MalformedInput
 from assay.formats.dependencies.bills import is_spdx3, read_bill
 from assay.formats.dependencies.conda_files import read_conda_lock, read_environment, read_explicit
+from assay.formats.dependencies.ecosystems import PYPI
 from assay.formats.dependencies.installed import read_metadata
 from assay.formats.dependencies.npm_lock import read_npm_lock
 from assay.formats.dependencies.requirements import read_requirements
 from assay.formats.dependencies.text_yaml import read_text_yaml
 from assay.formats.dependencies.toml_locks import read_lock, read_pyproject, read_toml
-from assay.formats.dependencies.values import MAX_FILE_BYTES, PYPI, Dependency, Listing, plain_text, unpinned, unread
+from assay.formats.dependencies.values import MAX_FILE_BYTES, Dependency, Listing, plain_text, unpinned, unread
 
 _TOML_LOCKS = {"uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm", "Cargo.lock": "cargo"}
 _NOT_READ = frozenset({

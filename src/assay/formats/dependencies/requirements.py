@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from assay.formats.dependencies.values import PYPI, Dependency, Listing, unpinned, unread
+from assay.formats.dependencies.ecosystems import PYPI
+from assay.formats.dependencies.values import Dependency, Listing, unpinned, unread
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
 _PINNED = re.compile(

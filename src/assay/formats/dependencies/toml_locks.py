@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 from assay.core.canonical import Json
 from assay.core.errors import MalformedInput
+from assay.formats.dependencies.ecosystems import CRATES, PYPI
 from assay.formats.dependencies.requirements import requirement
-from assay.formats.dependencies.values import CRATES, PYPI, Dependency, Listing, plain_text, unpinned, unread
+from assay.formats.dependencies.values import Dependency, Listing, plain_text, unpinned, unread
 
 _OTHER_SOURCES = ("git", "url", "path", "directory", "editable", "virtual", "vcs", "archive", "file")
 _OWN_PATHS = (".", "./", "")

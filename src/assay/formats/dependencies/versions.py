@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from assay.formats.dependencies.values import CONDA, PYPI
+from assay.formats.dependencies.ecosystems import CONDA, PYPI
 
 MAX_VERSION = 128
 Key = Any  # whatever compares with its like: a PEP 440 version or a tuple
