@@ -17,6 +17,7 @@ from assay.formats.secrets.facts import REFS, REMEDY
 from assay.formats.secrets.rules import ALL as SECRETS
 
 ROOT = Path(__file__).resolve().parents[1]
+SEEN = {"pypa": "PyPA advisory database", "advisory": "GitHub or vendor advisory", "pages": "pages about it"}
 MADE = "Made by `tools/make_rules_reference.py` from the rule tables; do not edit.\n"
 
 
@@ -68,13 +69,14 @@ def versions_table() -> str:
     known = json.loads((ROOT / "src/assay/formats/configuration/known_vulnerable.json").read_text())
     rows = [
         f"As of {known['dated']}. A version that is not understood makes the file inconclusive.\n",
-        "| product | advisory | affected from | fixed in | severity |",
-        "|---|---|---|---|---|",
+        "| product | advisory | affected from | fixed in | severity | versions read in |",
+        "|---|---|---|---|---|---|",
     ]
     for product, facts in known["products"].items():
         for one in facts["advisories"]:
             rows.append(
-                f"| {product} | {one['id']} | {one.get('introduced', 'the first')} | {one['fixed'] or 'no release'} | {one['severity']} |"
+                f"| {product} | {one['id']} | {one.get('introduced', 'the first')} | {one['fixed'] or 'no release'} | {one['severity']} | "
+                f"{SEEN[one['seen']]} |"
             )
     return "\n".join(rows) + "\n"
 

@@ -14,7 +14,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.contract.material import MemoryContext, asset
+from tests.unit.dependencies.advice import ARCHIVE
 
+from assay.app.advisory_sources import files_in
 from assay.checks.infrastructure.settings import settings as check
 from assay.core.assets import Kind
 from assay.core.outcomes import FileVerdict, Severity, Skipped, Verdict
@@ -22,6 +24,7 @@ from assay.formats.code.rules import ALL as CODE_RULES
 from assay.formats.configuration.judge import judged_configuration
 from assay.formats.configuration.rules import ALL
 from assay.formats.configuration.versions import judge_version
+from assay.formats.dependencies.osv import read_record
 
 ROOT = Path(__file__).parents[3]
 CASES: list[dict[str, Any]] = yaml.safe_load((ROOT / "tests/corpus/infrastructure/cases.yaml").read_text())
@@ -53,7 +56,22 @@ def test_the_list_of_versions_is_dated_and_well_formed() -> None:
     for product in known["products"].values():
         for advisory in product["advisories"]:
             assert re.fullmatch(r"CVE-\d{4}-\d{4,7}", advisory["id"])
-            assert advisory["seen"] in ("pypa", "pages", "known") and advisory["severity"] in list(Severity)
+            assert advisory["seen"] in ("pypa", "pages", "advisory") and advisory["severity"] in list(Severity)
+
+
+@pytest.mark.skipif(not ARCHIVE.exists(), reason="the shared snapshot of the PyPA advisory database is not here")
+def test_versions_said_to_be_read_in_the_pypa_database_are_those_of_its_records() -> None:
+    known = json.loads((ROOT / "src/assay/formats/configuration/known_vulnerable.json").read_text())["products"]
+    said = {a["id"]: a["fixed"] for p in known.values() for a in p["advisories"] if a["seen"] == "pypa"}
+    found: dict[str, set[str]] = {}
+    for item in files_in(ARCHIVE):
+        if any(name.encode() in item.data for name in said):
+            record = read_record(item.data, item.path)
+            fixes = {
+                v for a in record.affected for r in a.ranges if r.type != "GIT" for e, v in r.events if e == "fixed"
+            }
+            found |= {name: fixes for name in said if name in (record.id, *record.aliases)}
+    assert {name: {fixed} for name, fixed in said.items()} == found
 
 
 @pytest.mark.parametrize(

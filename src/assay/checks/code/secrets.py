@@ -13,14 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from assay.core.assets import Asset, Entry, Kind
+from assay.checks.file_by_file import Looked, file_by_file
+from assay.core.assets import Asset, Kind
 from assay.core.checks import Context, Family, check
 from assay.core.errors import MalformedInput, UsageError
-from assay.core.outcomes import FileVerdict, Finding, Outcome, Progress, Severity, Skipped, Verdict
+from assay.core.outcomes import Finding, Outcome, Severity, Verdict
 from assay.formats.secrets.facts import REFS, REMEDY, SecretFact
 
-MAX_FINDINGS = 800
-MAX_SKIPS = 25
 MAX_FILE_BYTES = 64 << 20
 
 
@@ -35,45 +34,23 @@ def secrets(asset: Asset, context: Context) -> Iterator[Outcome]:
         UsageError: `fingerprint_key` is given and is not 64 hex digits.
     """
     key = _key(str(context.options.get("fingerprint_key", "")))
-    entries = asset.manifest.entries
-    told = skipped = 0
-    for number, entry in enumerate(entries):
-        yield Progress(number, len(entries), entry.path)
-        facts, format, reason = _search(asset, context, entry, key)
-        for fact in facts:
-            told += 1
-            if told <= MAX_FINDINGS:
-                yield _finding(fact)
-        if reason and (skipped := skipped + 1) <= MAX_SKIPS:
-            yield Skipped(entry.path, reason)
-        is_bad = any(fact.severity.rank >= Severity.HIGH.rank for fact in facts)
-        verdict = Verdict.UNKNOWN if is_bad else Verdict.INCONCLUSIVE if reason else Verdict.CLEAN
-        yield FileVerdict(entry.path, entry.sha256, format, verdict)
-    if told > MAX_FINDINGS:
-        yield Skipped(
-            f"{told - MAX_FINDINGS} findings", f"only the first {MAX_FINDINGS} are listed; every verdict counts"
-        )
-    if skipped > MAX_SKIPS:
-        yield Skipped(f"{skipped - MAX_SKIPS} more files", "were not searched; their verdicts say inconclusive")
-    yield Progress(len(entries), len(entries), "done")
+    yield from file_by_file(asset, context, lambda data, path: _look(data, path, key), max_bytes=MAX_FILE_BYTES)
 
 
-def _search(asset: Asset, context: Context, entry: Entry, key: bytes | None) -> tuple[list[SecretFact], str, str]:
-    """Facts, the format, and why the search is not complete if it is not."""
+def _look(data: bytes, path: str, key: bytes | None) -> Looked:
     # Imported where a file is looked at: compiling its tables takes 50 ms, and listing all checks stays instant.
     from assay.formats.secrets.files import format_of, secrets_in_file
 
-    if entry.size > MAX_FILE_BYTES:
-        return [], "binary", f"larger than {MAX_FILE_BYTES} bytes"
-    with context.open(asset, entry.path) as handle:
-        data = handle.read(entry.size)
     facts: list[SecretFact] = []
+    reason = ""
     try:
-        for fact in secrets_in_file(data, entry.path, key=key):
+        for fact in secrets_in_file(data, path, key=key):
             facts.append(fact)
     except MalformedInput as error:
-        return facts, format_of(data, entry.path) or "binary", f"{error.what}: {error.why}"
-    return facts, format_of(data, entry.path), ""
+        reason = f"{error.what}: {error.why}"
+    is_bad = any(fact.severity.rank >= Severity.HIGH.rank for fact in facts)
+    verdict = Verdict.UNKNOWN if is_bad else Verdict.INCONCLUSIVE if reason else Verdict.CLEAN
+    return Looked(format_of(data, path) or "binary", verdict, tuple(map(_finding, facts)), reason)
 
 
 def _finding(fact: SecretFact) -> Finding:

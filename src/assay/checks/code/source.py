@@ -19,13 +19,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from assay.checks.file_by_file import Looked, file_by_file
 from assay.core.assets import Asset, Kind
 from assay.core.checks import Context, Family, check
-from assay.core.outcomes import FileVerdict, Outcome, Progress, Skipped, Verdict
-from assay.formats.code.facts import Judged, judged
+from assay.core.outcomes import FileVerdict, Outcome, Skipped, Verdict
 
-MAX_FINDINGS = 800
-MAX_SKIPS = 25
 MAX_FILE_BYTES = 64 << 20
 _READ = ("python", "notebook", "text", "binary", "png", "jpeg", "gif", "webp", "")
 
@@ -37,39 +35,20 @@ def source(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Yields a verdict for every file, a finding for every problem up to 800, and a skip for what was not looked at.
     """
-    entries = asset.manifest.entries
-    told, skipped, languages = 0, 0, Counter[str]()
-    for number, entry in enumerate(entries):
-        yield Progress(number, len(entries), entry.path)
-        found = _look(asset, context, entry.path, entry.size)
-        for problem in found.problems:
-            told += 1
-            if told <= MAX_FINDINGS:
-                yield problem.finding(entry.path)
-        if found.reason and (skipped := skipped + 1) <= MAX_SKIPS:
-            yield Skipped(entry.path, found.reason)
-        languages[found.format] += found.verdict is Verdict.CLEAN and found.format not in _READ
-        yield FileVerdict(entry.path, entry.sha256, found.format, found.verdict)
+    languages = Counter[str]()
+    for outcome in file_by_file(asset, context, _look, max_bytes=MAX_FILE_BYTES):
+        if isinstance(outcome, FileVerdict) and outcome.verdict is Verdict.CLEAN and outcome.format not in _READ:
+            languages[outcome.format] += 1
+        yield outcome
     for language, count in sorted(languages.items()):
-        if count:
-            yield Skipped(
-                f"{count} files in {language}",
-                "searched for hidden characters only; what the code does was not looked at",
-            )
-    if told > MAX_FINDINGS:
         yield Skipped(
-            f"{told - MAX_FINDINGS} findings", f"only the first {MAX_FINDINGS} are listed; every verdict counts"
+            f"{count} files in {language}", "searched for hidden characters only; what the code does was not looked at"
         )
-    if skipped > MAX_SKIPS:
-        yield Skipped(f"{skipped - MAX_SKIPS} more files", "could not be looked at; their verdicts say inconclusive")
-    yield Progress(len(entries), len(entries), "done")
 
 
-def _look(asset: Asset, context: Context, path: str, size: int) -> Judged:
-    if size > MAX_FILE_BYTES:
-        return judged("binary", (), f"larger than {MAX_FILE_BYTES} bytes")
+def _look(data: bytes, path: str) -> Looked:
     # Imported where a file is looked at: compiling its tables takes 50 ms, and listing all checks stays instant.
     from assay.formats.code.judge import judged_code
 
-    with context.open(asset, path) as handle:
-        return judged_code(handle.read(size), path)
+    found = judged_code(data, path)
+    return Looked(found.format, found.verdict, found.findings(path), found.reason)

@@ -16,13 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from assay.checks.file_by_file import Looked, file_by_file
 from assay.core.assets import Asset, Kind
 from assay.core.checks import Context, Family, check
-from assay.core.outcomes import FileVerdict, Outcome, Progress, Skipped
-from assay.formats.code.facts import Judged, judged
+from assay.core.outcomes import Outcome
 
-MAX_FINDINGS = 800
-MAX_SKIPS = 25
 MAX_FILE_BYTES = 16 << 20
 
 
@@ -33,32 +31,12 @@ def settings(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Yields a verdict for every file, a finding for every problem up to 800, and a skip for what was not understood.
     """
-    entries = asset.manifest.entries
-    told = skipped = 0
-    for number, entry in enumerate(entries):
-        yield Progress(number, len(entries), entry.path)
-        found = _look(asset, context, entry.path, entry.size)
-        for problem in found.problems:
-            told += 1
-            if told <= MAX_FINDINGS:
-                yield problem.finding(entry.path)
-        if found.reason and (skipped := skipped + 1) <= MAX_SKIPS:
-            yield Skipped(entry.path, found.reason)
-        yield FileVerdict(entry.path, entry.sha256, found.format, found.verdict)
-    if told > MAX_FINDINGS:
-        yield Skipped(
-            f"{told - MAX_FINDINGS} findings", f"only the first {MAX_FINDINGS} are listed; every verdict counts"
-        )
-    if skipped > MAX_SKIPS:
-        yield Skipped(f"{skipped - MAX_SKIPS} more files", "were not understood; their verdicts say inconclusive")
-    yield Progress(len(entries), len(entries), "done")
+    yield from file_by_file(asset, context, _look, max_bytes=MAX_FILE_BYTES)
 
 
-def _look(asset: Asset, context: Context, path: str, size: int) -> Judged:
-    if size > MAX_FILE_BYTES:
-        return judged("binary", (), f"larger than {MAX_FILE_BYTES} bytes")
+def _look(data: bytes, path: str) -> Looked:
     # Imported where a file is looked at: compiling its tables takes 50 ms, and listing all checks stays instant.
     from assay.formats.configuration.judge import judged_configuration
 
-    with context.open(asset, path) as handle:
-        return judged_configuration(handle.read(size), path)
+    found = judged_configuration(data, path)
+    return Looked(found.format, found.verdict, found.findings(path), found.reason)

@@ -61,6 +61,10 @@ class Judged:
     problems: tuple[Problem, ...] = ()
     reason: str = ""
 
+    def findings(self, path: str) -> tuple[Finding, ...]:
+        """Its problems as findings about the file at `path`."""
+        return tuple(found.finding(path) for found in self.problems)
+
 
 def judged(format: str, problems: Sequence[Problem], reason: str = "") -> Judged:
     """The verdict that follows: malicious where a problem shows intent, unknown where one is high, inconclusive where something

@@ -27,8 +27,8 @@ _SIGN = re.compile(
     r"""|>(?=[^<>\s]{1,300}</))(?:[rbfRBF]{1,2}(?=["']))?"""
 )
 _FLAG_SIGN = re.compile(r"[ \t=]{1,3}")
-_QUOTED = re.compile(r"""(["'])((?:(?!\1)[^\\\n]|\\.){1,300})\1""")
-_ESCAPED = re.compile(r"""\\(["'])([^\\"'\n]{1,300})\\\1""")
+_QUOTED = {quote: re.compile(rf"""{quote}(?P<value>(?:[^{quote}\\\n]|\\.){{1,300}}){quote}""") for quote in ('"', "'")}
+_ESCAPED = re.compile(r"""\\(["'])(?P<value>[^\\"'\n]{1,300})\\\1""")
 _BARE = re.compile(r"[^\s\"'`,;<>(){}\[\]\\]{1,300}")
 _POINTS_ELSEWHERE = re.compile(
     r"(?:_|-|\.|^)(?:urls?|uri|endpoint|path|file|filename|dir|names?|ids?|type|types|len|length|size|count|limit|max|min|env|var|field|column|label"
@@ -91,18 +91,29 @@ def _assigned_at(text: str, at: int, budget: Budget) -> Assigned | None:
     sign = _SIGN.match(text, end) or (_FLAG_SIGN.match(text, end) if name.startswith("--") else None)
     if sign is None or is_no_secret_name(name):
         return None
-    is_quoted = (quoted := _QUOTED.match(text, sign.end()) or _ESCAPED.match(text, sign.end())) is not None
+    quoted = _quoted(text, sign.end(), budget)
+    is_quoted = quoted is not None
     value = quoted or _BARE.match(text, sign.end())
     if value is None:
         return None
-    said = value.group(2) if is_quoted else value.group()
-    begin = value.start(2) if is_quoted else value.start()
-    budget.spend(10 + len(said) // 2)
+    said = value.group("value") if is_quoted else value.group()
+    begin = value.start("value") if is_quoted else value.start()
+    budget.spend(30 + len(said) // 2)
     follows = text[value.end() : value.end() + 1]
     if not is_quoted and follows in ("(", "[", "{"):
         return None
     line = text[max(0, start - 60) : start].rpartition("\n")[2]
     return Assigned(name, said, begin) if looks_secret(name, said, is_quoted, line) else None
+
+
+def _quoted(text: str, at: int, budget: Budget) -> re.Match[str] | None:
+    """The value in quotes at a place; what has no closing quote within reach is paid for as well."""
+    pattern = _QUOTED.get(text[at : at + 1])
+    if pattern is None:
+        return _ESCAPED.match(text, at)
+    if (found := pattern.match(text, at)) is None:
+        budget.spend(20)
+    return found
 
 
 def is_no_secret_name(name: str) -> bool:

