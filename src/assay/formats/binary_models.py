@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 
 from assay.formats.facts import Fact, FileFacts
+from assay.formats.hdf5.headers import MARK as HDF5
+from assay.formats.hdf5_file import hdf5_facts
 from assay.formats.pickle_machine import Data
 from assay.formats.ubjson_file import ubjson_facts
 
-HDF5 = b"\x89HDF\r\n\x1a\n"
 _RDS = re.compile(rb"[XBA]\n")
 _PROMISE, _CLOSURE, _LANGUAGE, _BYTECODE, _ENVIRONMENT = 5, 3, 6, 21, 4
 _BY_MAGIC = (
-    (0, HDF5, "hdf5", "needs", "HDF5 needs h5py to be examined: pip install h5py"),
     (4, b"TFL3", "tflite", "unexamined", "TensorFlow Lite graphs are not examined by this version"),
     (0, b"ARROW1\x00\x00", "arrow", "unexamined", "Arrow files are not examined by this version"),
     (0, b"PAR1", "parquet", "unexamined", "Parquet files are not examined by this version"),
@@ -29,6 +29,8 @@ _BY_MAGIC = (
 
 def known_binary(data: Data, size: int) -> FileFacts | None:
     """A format by its magic; None if there is none."""
+    if data[: len(HDF5)] == HDF5:
+        return hdf5_facts(data)
     for at, magic, name, kind, words in _BY_MAGIC:
         if data[at : at + len(magic)] == magic and (magic != b"MZ" or size > 64):
             return FileFacts(name, (Fact(kind, "", None, (words,)),))

@@ -1,37 +1,25 @@
-"""Keras model configurations: every class and function that `load_model` would look up, in a tree of JSON objects.
+"""Keras model configurations: every class and function that loading would look up, in a tree of JSON objects.
 
-An object is `{"module", "class_name", "config", "registered_name"}`. Older files leave the module out. A Lambda layer carries
-marshalled code; a module that is not Keras is imported by name (CVE-2024-3660, CVE-2025-1550).
-Source: Keras 3.11, `saving/serialization_lib.py`.
+An object is `{"module", "class_name", "config", "registered_name"}`; older files leave the module out. What is told of each, once:
+`keras-object` (module, name, registered name), `keras-function` (module, name), `keras-call` a TensorFlow function that an
+operator layer calls by name, `keras-path` a vocabulary that would be read from a file. A list judges the names later.
+Source: Keras 3.15, `saving/serialization_lib.py`; tf-keras 2.21, `layers/core/tf_op_layer.py`; CVE-2024-3660, CVE-2025-1550,
+CVE-2025-8747, CVE-2025-12058 (vocabularies read from any path or URL).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from assay.core.canonical import Json
 from assay.formats.facts import Fact
 
-MAX_OBJECTS = 100_000
-CODE_CLASSES = frozenset(
-    {
-        "Lambda",
-        "TFOpLambda",
-        "SlicingOpLambda",
-        "__lambda__",
-        "function",
-        "TorchModuleWrapper",
-        "FlaxLayer",
-        "JaxLayer",
-        "TFSMLayer",
-    }
-)
-_LISTED_MODULES = re.compile(
-    r"(?:tf_|tf\.)?keras(?:\.src)?(?:\.(?:layers|models|optimizers|losses|metrics|initializers|regularizers|constraints|activations|dtype_policies|random|"
-    r"engine|core|legacy|saving|quantizers|loss_scale_optimizer|applications|functional|sequential)(?:\.[a-z_0-9]+)*)?"
-)
-_FORBIDDEN_PARTS = frozenset({"utils", "saving_lib", "file_utils", "export", "backend", "datasets", "callbacks"})
+MAX_OBJECTS = 300_000
+MAX_FACTS = 5_000
+MAX_NAME = 120
+CALLING = frozenset({"TFOpLambda", "SlicingOpLambda", "InstanceProperty", "InstanceMethod", "ClassMethod"})
+WITH_VOCABULARY = frozenset({"StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup", "DynamicLookup"})
+CODE = "__lambda__"
 
 
 def is_keras(value: Json) -> bool:
@@ -44,17 +32,17 @@ def is_keras(value: Json) -> bool:
 
 
 def keras_facts(value: Json) -> Iterator[Fact]:
-    """One fact for each thing that loading would run or that is not listed."""
-    told: set[tuple[str, str]] = set()
+    """One fact for each thing that loading would look up, read or call."""
+    told: set[Fact] = set()
     waiting, count = [value], 0
-    while waiting and count < MAX_OBJECTS:
+    while waiting and count < MAX_OBJECTS and len(told) < MAX_FACTS:
         item = waiting.pop()
         count += 1
         if isinstance(item, dict):
-            for kind, words in _object_facts(item):
-                if (kind, words) not in told:
-                    told.add((kind, words))
-                    yield Fact(kind, "", None, (words,))
+            for fact in _object_facts(item):
+                if fact not in told:
+                    told.add(fact)
+                    yield fact
             waiting += item.values()
         elif isinstance(item, list):
             waiting += item
@@ -62,30 +50,31 @@ def keras_facts(value: Json) -> Iterator[Fact]:
         yield Fact("limit", "", None, (f"more than {MAX_OBJECTS} values in a Keras configuration",))
 
 
-def _object_facts(item: dict[str, Json]) -> Iterator[tuple[str, str]]:
-    name, module = item.get("class_name"), item.get("module")
-    if isinstance(name, str) and "config" in item:
-        registered = item.get("registered_name")
-        if name in CODE_CLASSES and (name != "function" or not _is_keras_function(item)):
-            yield "keras-code", f"a layer of class {name}"
-        elif isinstance(module, str) and not _is_listed(module):
-            yield "keras-name", f"{module[:80]}.{name[:80]}"
-        elif isinstance(registered, str) and ">" in registered and not registered.startswith("keras"):
-            yield "keras-name", f"the registered class {registered[:80]}"
-    if isinstance(module, str) and "fn" in item and not _is_listed(module):
-        yield "keras-name", f"the module {module[:80]}"
+def _object_facts(item: dict[str, Json]) -> Iterator[Fact]:
+    name, module, config = item.get("class_name"), _text(item.get("module")), item.get("config")
+    if not isinstance(name, str):
+        if "fn" in item and module:
+            yield _fact("keras-function", module, _text(item["fn"]))
+        return
+    if name == "function" and isinstance(config, str | dict):
+        own = config if isinstance(config, dict) else {"name": config}
+        yield _fact("keras-function", _text(own.get("module")) or module, _text(own.get("name", own.get("class_name"))))
+    elif "config" in item or module:
+        yield _fact("keras-object", module, name, _text(item.get("registered_name")))
+    if name in CALLING and isinstance(config, dict):
+        yield _fact("keras-call", _text(config.get("function", config.get("attr_name"))))
+    if name.rpartition(">")[2] in WITH_VOCABULARY and isinstance(config, dict):
+        for key in ("vocabulary", "idf_weights"):
+            if isinstance(config.get(key), str):
+                yield _fact("keras-path", _text(config[key]))
 
 
-def _is_listed(module: str) -> bool:
-    return module in ("builtins", "") or (
-        _LISTED_MODULES.fullmatch(module) is not None and not _FORBIDDEN_PARTS & set(module.split("."))
-    )
+def _fact(kind: str, *words: str) -> Fact:
+    return Fact(kind, "", None, words)
 
 
-def _is_keras_function(item: dict[str, Json]) -> bool:
-    return (
-        isinstance(item.get("module"), str)
-        and item["module"] != "builtins"
-        and _is_listed(item["module"])
-        and isinstance(item.get("config"), str)
-    )
+def _text(value: Json) -> str:
+    """A name as text; what is no text cannot be a listed name."""
+    if value is None:
+        return ""
+    return value[:MAX_NAME] if isinstance(value, str) else f"<{type(value).__name__}>"

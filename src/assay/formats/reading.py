@@ -20,6 +20,8 @@ from assay.formats.facts import Fact, FileFacts, within
 from assay.formats.gguf_file import MAGIC as GGUF_MAGIC
 from assay.formats.gguf_file import gguf_facts
 from assay.formats.graph_file import graph_text_facts, onnx_facts, tensorflow_facts
+from assay.formats.hdf5.headers import begins_at
+from assay.formats.hdf5_file import hdf5_facts
 from assay.formats.npy_file import MAGIC as NPY_MAGIC
 from assay.formats.npy_file import MAX_HEADER_BYTES, read_npy_header
 from assay.formats.pickle_file import PickleFile, acts_as_pickle
@@ -50,7 +52,8 @@ PICKLE_SUFFIXES = (
 )
 _EXPECTED = {
     ".safetensors": {"safetensors"}, ".gguf": {"gguf"}, ".npy": {"npy"}, ".npz": {"npz", "zip"}, ".onnx": {"onnx"}, ".json": {"json", "keras-config"},
-    ".skops": {"skops"}, ".keras": {"keras"}, ".h5": {"hdf5"}, ".hdf5": {"hdf5"}, ".txt": {"text", "lightgbm", "json", "yaml"}, ".md": {"text"},
+    ".skops": {"skops"}, ".keras": {"keras"}, ".h5": {"hdf5", "keras-h5"},
+    ".hdf5": {"hdf5", "keras-h5"}, ".txt": {"text", "lightgbm", "json", "yaml"}, ".md": {"text"},
 }  # fmt: skip
 
 
@@ -84,7 +87,7 @@ def _read(data: Data, path: str, depth: int, budget: _Budget) -> FileFacts:
         first = FileFacts(_magic_name(data, path), (Fact(kind, "", None, (f"{error.what}: {error.why}"[:300],)),))
     if data[:2] == b"PK" and first.format in _ZIPS:
         return first
-    return _with_archive(data, path, depth, budget, first)
+    return _with_archive(data, path, depth, budget, _with_hdf5(data, first))
 
 
 _TENSOR_ERRORS = ("safetensors tensors leave a hole or overlap", "safetensors buffer does not end with its last tensor")
@@ -102,6 +105,18 @@ def _with_archive(data: Data, path: str, depth: int, budget: _Budget, first: Fil
         return FileFacts(hidden.format, (*hidden.facts, Fact("gap", "", 0, ("bytes stand before the archive",))))
     both = Fact("polyglot", "", None, (f"{first.format} and {hidden.format}, for readers that begin at the end",))
     return FileFacts(first.format, (both, *first.facts, *hidden.facts))
+
+
+def _with_hdf5(data: Data, first: FileFacts) -> FileFacts:
+    """Adds the HDF5 file that stands behind a block of 512 bytes or a doubling of it, where its readers look too."""
+    at = begins_at(data)
+    if not at:
+        return first
+    behind = hdf5_facts(data, at)
+    if first.format in ("", "binary"):
+        return FileFacts(behind.format, (*behind.facts, *PickleFile(bytes(data[:at])).search(0)))
+    both = Fact("polyglot", "", None, (f"{first.format} and {behind.format}, for readers that look behind its block",))
+    return FileFacts(first.format, (both, *first.facts, *behind.facts))
 
 
 def _by_start(data: Data, path: str, depth: int, budget: _Budget) -> FileFacts:

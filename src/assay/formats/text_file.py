@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator
 
 from assay.core.canonical import Json
-from assay.core.errors import MalformedInput
 from assay.formats.chat_template import template_facts
 from assay.formats.facts import Fact, FileFacts
+from assay.formats.json_text import value_of
 from assay.formats.keras_config import is_keras, keras_facts
 from assay.formats.python_source import source_facts
 
@@ -59,12 +59,9 @@ def text_facts(data: bytes, path: str) -> FileFacts | None:
 def _json(data: bytes, text: str) -> FileFacts:
     if len(data) > MAX_JSON_BYTES:
         return FileFacts("json", (Fact("limit", "", None, (f"JSON larger than {MAX_JSON_BYTES} bytes",)),))
-    try:
-        value = json.loads(text, object_pairs_hook=_without_twins)
-    except (ValueError, RecursionError) as error:
-        return FileFacts("json", (*_code_words(text), Fact("malformed", "", None, (f"JSON: {str(error)[:120]}",))))
-    except MalformedInput as error:
-        return FileFacts("json", (*_code_words(text), Fact("malformed", "", None, (str(error.what),))))
+    value, problem = value_of(text)
+    if problem:
+        return FileFacts("json", (*_code_words(text), Fact("malformed", "", None, (f"JSON: {problem}",))))
     return FileFacts("keras-config" if is_keras(value) else "json", tuple(json_facts(value)))
 
 
@@ -99,13 +96,6 @@ def _pairs(value: Json) -> Iterator[tuple[str, Json]]:
             waiting += item.items()
         elif isinstance(item, list):
             waiting += [(key, inner) for inner in item if isinstance(inner, dict | list | str)]
-
-
-def _without_twins(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise MalformedInput("a key stands twice, so readers differ")
-    return found
 
 
 def _code_words(text: str) -> list[Fact]:

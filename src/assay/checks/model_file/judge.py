@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from assay.checks.model_file.judgement import Judgement, Problem, concluded
+from assay.checks.model_file.keras import keras_call, keras_function, keras_object, keras_path
 from assay.checks.model_file.lists import Lists, default_lists
 from assay.checks.model_file.names import is_dangerous
 from assay.checks.model_file.pickles import PickleJudge
@@ -23,7 +24,7 @@ RULE_OF = {
     "malformed": "ASY-FMT-001", "unrecognised": "ASY-FMT-002", "needs": "ASY-FMT-003", "misnamed": "ASY-FMT-004",
     "tensors": "ASY-FMT-005", "unexamined": "ASY-FMT-006", "code": "ASY-COD-001", "remote-code": "ASY-COD-002",
     "python-tag": "ASY-COD-003", "acting-code": "ASY-COD-004", "template-escape": "ASY-TPL-001", "template-name": "ASY-TPL-002",
-    "template-broken": "ASY-TPL-003", "keras-code": "ASY-KER-001", "keras-name": "ASY-KER-002", "operator-acts": "ASY-GRA-001",
+    "template-broken": "ASY-TPL-003", "other-file": "ASY-HDF-001", "operator-acts": "ASY-GRA-001",
     "operator": "ASY-GRA-002", "outside-data": "ASY-GRA-003", "xml-entity": "ASY-XML-001", "r-code": "ASY-RDS-001",
 }  # fmt: skip
 
@@ -35,6 +36,7 @@ def judge(found: FileFacts, lists: Lists | None = None) -> Judgement:
     pickles = PickleJudge(lists or default_lists())
     kinds: dict[str, Callable[[Fact], Iterator[Problem]]] = {
         "global": pickles.named, "use": pickles.used, "swept": _swept, "skops-type": _skops_type, "hidden": _hidden(pickles),
+        "keras-object": keras_object, "keras-function": keras_function, "keras-call": keras_call, "keras-path": keras_path,
     }  # fmt: skip
     problems: list[Problem] = []
     for fact in found.facts:
