@@ -34,7 +34,7 @@ from assay.evidence.predicates import Predicate
 from assay.registry.queries import Version
 
 ADVISORIES = "advisories"
-_ROLES = {"trained_on": "trainedOn", "tested_on": "testedOn"}
+_ROLES = {"trained_on": "trainedOn", "tested_on": "testedOn", "built_by": "builtBy"}
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ def _related(workspace: Workspace, version: Version, tested_on: Sequence[Version
              located: dict[Digest, Located]) -> Mapping[str, tuple[Located, ...]]:  # fmt: skip
     related = {}
     for role, key in _ROLES.items():
-        digests = [str(item).rpartition("sha256:")[2] for item in version.declared.get(key, [])]
+        stated = version.declared.get(key, [])
+        digests = [str(item).rpartition("sha256:")[2] for item in ([stated] if isinstance(stated, str) else stated)]
         if role == "tested_on" and tested_on:
             digests = [other.digest for other in tested_on]
         for digest in digests:

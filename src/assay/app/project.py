@@ -25,7 +25,7 @@ FILE_NAME = "assay.yaml"
 MAX_FILE_BYTES = 256 << 10
 _DECLARED = {
     "target": "target", "positive": "positive", "sensitive": "sensitive", "features": "features", "immutable": "immutable",
-    "predictor": "predictor", "task": "task", "model": "base", "base": "base", "card": "card", "lock": "lock",
+    "predictor": "predictor", "interface": "interface", "task": "task", "model": "base", "base": "base", "card": "card", "lock": "lock",
     "trained_on": "trainedOn", "tested_on": "testedOn", "built_by": "builtBy",
 }  # fmt: skip
 _ORIGIN = {

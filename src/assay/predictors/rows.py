@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from assay.predictors.predictor import Batch, Labels
+    from assay.predictors.predictor import Batch, Floats, Labels
 
 DEFAULT_TARGET = "label"
 UNKNOWN_CLASS = -1
@@ -37,7 +37,8 @@ class EvaluationRows:
 
     `features` (n, d) is float64, or object where a column holds text; `is_number` (d,) tells the columns apart. `target` (n,)
     holds places in the model's classes, -1 for a class that the model does not know. `groups` holds each sensitive column
-    as text. `ids` (n, 32) are row ids. `positive` is the place of the positive class, None where there is none.
+    as text. `ids` (n, 32) are row ids. `positive` is the place of the positive class, None where there is none. `values` (n,)
+    holds the true numbers of a regression, whose `target` is -1 throughout; None for a classification.
     """
 
     features: Batch = field(repr=False)
@@ -49,6 +50,7 @@ class EvaluationRows:
     positive: int | None
     immutable: tuple[str, ...]
     dataset: Digest
+    values: Floats | None = field(default=None, repr=False)
 
     @property
     def n(self) -> int:
@@ -68,7 +70,7 @@ class EvaluationRows:
         groups = {name: tuple(values[place] for place in places) for name, values in self.groups.items()}
         return EvaluationRows(
             self.features[keep], self.names, self.is_number, self.target[keep], groups, self.ids[keep],
-            self.positive, self.immutable, self.dataset,
+            self.positive, self.immutable, self.dataset, None if self.values is None else self.values[keep],
         )  # fmt: skip
 
 
@@ -79,7 +81,6 @@ def evaluation_rows(info: Info, datasets: Sequence[Asset], context: Context) -> 
         MalformedInput: a file that cannot be read.
         Undecided: no row, or a column that the model or the declaration names is not there or has holes.
     """
-    import numpy as np
 
     declared = _declaration(datasets)
     rows = combined([part for dataset in datasets for part in _files(dataset, context)])
@@ -88,18 +89,21 @@ def evaluation_rows(info: Info, datasets: Sequence[Asset], context: Context) -> 
     target_name = str(declared.get("target", DEFAULT_TARGET))
     names = info.features or tuple(name for name in rows.columns if name != target_name)
     features, shown, is_number = _matrix(rows, names)
+    if info.divisor != 1:
+        features = features / info.divisor
     sensitive = tuple(map(str, declared.get("sensitive") or ()))
     positive = _positive(declared, info)
     return EvaluationRows(
         features=features,
         names=shown,
         is_number=is_number,
-        target=np.array(_places(_column(rows, target_name), info.classes, target_name), np.int32),
+        target=_target(rows, target_name, info),
         groups={name: tuple(map(_text, _column(rows, name))) for name in sensitive},
         ids=row_ids(list(canonical_rows(rows))),
         positive=positive,
         immutable=(*info.immutable, *sensitive, *map(str, declared.get("immutable") or ())),
         dataset=datasets[0].digest,
+        values=_values(rows, target_name) if info.is_regression else None,
     )
 
 
@@ -175,6 +179,27 @@ def _matrix(rows: Rows, names: Sequence[str]) -> tuple[Batch, tuple[str, ...], t
         raise Undecided("the data have no features", "there is no column apart from the target")
     dtype = np.float64 if all(is_number) else object
     return np.concatenate([part.astype(dtype) for part in parts], axis=1), tuple(shown), tuple(is_number)
+
+
+def _target(rows: Rows, name: str, info: Info) -> Labels:
+    import numpy as np
+
+    if info.is_regression:
+        return np.full(rows.n, UNKNOWN_CLASS, np.int32)
+    return np.array(_places(_column(rows, name), info.classes, name), np.int32)
+
+
+def _values(rows: Rows, name: str) -> Floats:
+    """The true numbers of a regression, shape (n,)."""
+    import numpy as np
+
+    try:
+        found = np.asarray(_column(rows, name), np.float64)
+    except (TypeError, ValueError) as error:
+        raise Undecided(f"the target {name!r} holds no numbers", str(error)[:200], "declare its task") from error
+    if not np.isfinite(found).all():
+        raise Undecided(f"the target {name!r} has holes", f"{int((~np.isfinite(found)).sum())} rows have no number")
+    return found
 
 
 def _places(values: list[Json], classes: Sequence[Json], name: str) -> list[int]:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from assay.core.canonical import Json
 from assay.core.errors import MissingExtra, Refused, Undecided
 from assay.formats.skops_file import skops_facts
-from assay.predictors.predictor import Capability, Info
+from assay.predictors.declared import Declared
+from assay.predictors.predictor import Capability, Info, Loss, Predictor, Slope, Trainer
 
 if TYPE_CHECKING:
-    from assay.predictors.predictor import Batch, Floats, Labels
+    from assay.predictors.predictor import Batch, Labels
+
+_METHODS = {
+    Capability.LABELS: "predict", Capability.VALUES: "predict", Capability.SCORES: "predict_proba",
+}  # fmt: skip
 
 
-def load_scikit_learn(data: bytes, declared: Mapping[str, Json]) -> ScikitLearn:
+def load_scikit_learn(data: bytes, stated: Declared) -> ScikitLearn:
     """Loads a skops file, whose every name must be on the list for its role.
 
     Raises:
         Refused: a name that is not listed, or something that the reader does not understand.
         MalformedInput: no skops file.
         MissingExtra: skops or scikit-learn is not installed.
-        Undecided: it is no classifier, or declares other features than it was fitted with.
+        Undecided: it is neither classifier nor regressor, or declares other features than it was fitted with.
     """
     facts = skops_facts(io.BytesIO(data), len(data))
     if not facts.is_clean:
@@ -39,26 +42,21 @@ def load_scikit_learn(data: bytes, declared: Mapping[str, Json]) -> ScikitLearn:
             estimator = loads(data, trusted=list(facts.reviewed))
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, ImportError, RecursionError) as error:
             raise Refused("the model cannot be loaded", str(error)[:200], "save it again with skops") from error
-    return ScikitLearn(estimator, declared)
+    return ScikitLearn(estimator, stated)
 
 
 class ScikitLearn:
-    """A fitted classifier of scikit-learn as a `Predictor`."""
+    """A fitted classifier or regressor of scikit-learn as a `Model`."""
 
-    def __init__(self, estimator: Any, declared: Mapping[str, Json]) -> None:  # Any: scikit-learn has no types
-        classes = getattr(estimator, "classes_", None)
-        if classes is None or getattr(classes, "ndim", 0) != 1 or not hasattr(estimator, "predict"):
-            raise Undecided("the model cannot be evaluated", "it is no fitted classifier with one list of classes")
-        self._estimator = estimator
-        self._info = Info(
-            task=str(declared.get("task", "classification")),
-            classes=tuple(classes.tolist()),
-            features=_features(estimator, declared),
-            immutable=tuple(map(str, declared.get("immutable") or ())),
-        )
+    def __init__(self, estimator: Any, stated: Declared) -> None:  # Any: scikit-learn has no types
+        classes = () if stated.task == "regression" else getattr(estimator, "classes_", None)
+        if classes is None or getattr(classes, "ndim", 1) != 1 or not hasattr(estimator, "predict"):
+            why = f"it is no fitted estimator for {stated.task} with one list of classes"
+            raise Undecided("the model cannot be evaluated", why, "declare its `task`")
+        self.estimator = estimator
+        self.stated = stated
+        self._info = stated.info(tuple(getattr(classes, "tolist", tuple)()), _features(estimator, stated))
         self._wants_frame = _wants_frame(estimator)
-        self._has_scores = hasattr(estimator, "predict_proba")
-        self._rows_queried = 0
 
     @property
     def info(self) -> Info:
@@ -67,48 +65,38 @@ class ScikitLearn:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Labels always, scores if it has `predict_proba`."""
-        return frozenset({Capability.LABELS, Capability.SCORES} if self._has_scores else {Capability.LABELS})
+        """Values of a regressor; labels of a classifier, scores if it has `predict_proba`. Both can be trained again."""
+        if self._info.is_regression:
+            return frozenset({Capability.VALUES, Capability.RETRAIN})
+        scores = {Capability.SCORES} if hasattr(self.estimator, "predict_proba") else set()
+        return frozenset({Capability.LABELS, Capability.RETRAIN} | scores)
 
-    @property
-    def rows_queried(self) -> int:
-        """How many rows were asked so far."""
-        return self._rows_queried
-
-    def labels(self, batch: Batch) -> Labels:
-        """What `predict` says, as places in `info.classes`; -1 for an answer that is no class."""
+    def ask(self, wanted: Capability, batch: Batch) -> Any:  # Any: what scikit-learn answers is checked by `Predictor`
+        """What the estimator says, labels as places in `info.classes`; -1 for an answer that is no class."""
         import numpy as np
 
-        answers = np.asarray(self._ask("predict", batch))
-        places = {value: place for place, value in enumerate(self._info.classes)}
-        return np.array([places.get(answer, -1) for answer in answers.tolist()], np.int32)
-
-    def scores(self, batch: Batch) -> Floats:
-        """Probabilities, shape (n, classes)."""
-        import numpy as np
-
-        if not self._has_scores:
-            raise Undecided("the model gives no scores", "it has no `predict_proba`")
-        scores = np.asarray(self._ask("predict_proba", batch), dtype=np.float64)
-        if scores.shape != (len(batch), len(self._info.classes)) or not np.isfinite(scores).all():
-            raise Undecided("the model answers with something else than probabilities", f"shape {scores.shape}, or NaN")
-        return scores
-
-    def _ask(self, method: str, batch: Batch) -> Any:  # Any: what scikit-learn answers is checked by the callers
-        import numpy as np
-
-        self._rows_queried += len(batch)
-        if not len(batch):
-            return np.empty((0, len(self._info.classes)) if method == "predict_proba" else 0)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # names of features were compared when the model was loaded
             try:
-                return getattr(self._estimator, method)(self._framed(batch))
+                found = getattr(self.estimator, _METHODS[wanted])(self.framed(batch))
             except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
                 why = str(error).split("\n")[0][:200]
                 raise Undecided("the model refuses the rows", why, "compare the declared features") from error
+        if wanted is not Capability.LABELS:
+            return found
+        places = {value: place for place, value in enumerate(self._info.classes)}
+        return [places.get(answer, -1) for answer in np.asarray(found).tolist()]
 
-    def _framed(self, batch: Batch) -> Any:  # Any: a pandas frame, which is no dependency
+    def slope(self, batch: Batch, target: Labels, loss: Loss) -> Slope:
+        """Estimators of scikit-learn show no gradients."""
+        raise Undecided("the model gives no gradients", "scikit-learn computes none", reason="capability")
+
+    def trainer(self) -> Trainer:
+        """Fits clones of the estimator."""
+        return _Cloner(self)
+
+    def framed(self, batch: Batch) -> Any:  # Any: a pandas frame, which is no dependency
+        """The rows as the estimator wants them: a frame with names if some step picks columns by name."""
         if not self._wants_frame:
             return batch
         try:
@@ -120,18 +108,62 @@ class ScikitLearn:
         return frame.infer_objects()
 
 
-def _features(estimator: Any, declared: Mapping[str, Json]) -> tuple[str, ...]:
+class _Cloner:
+    """The settings of a fitted estimator, fitted again to other rows."""
+
+    def __init__(self, model: ScikitLearn) -> None:
+        self._model = model
+
+    def train(self, features: Batch, target: Labels, seed: int) -> Predictor:
+        """A clone with every `random_state` set to `seed`; regressors get their numbers as `target`."""
+        import numpy as np
+        from sklearn.base import clone
+
+        estimator = clone(self._model.estimator)
+        states = {name: seed for name in estimator.get_params() if name.rpartition("__")[2] == "random_state"}
+        estimator.set_params(**states)
+        info = self._model.info
+        truth = np.asarray(target) if info.is_regression else np.array(info.classes)[np.asarray(target)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a shadow that has not converged attacks as the original would
+            try:
+                estimator.fit(self._model.framed(features), truth)
+            except (ValueError, TypeError) as error:
+                raise Undecided("the model cannot be trained again", str(error).split("\n")[0][:200]) from error
+        return Predictor(_Retrained(estimator, self._model))
+
+
+class _Retrained(ScikitLearn):
+    """A clone that was fitted to rows in which classes may be missing; it keeps the places of the original."""
+
+    def __init__(self, estimator: Any, original: ScikitLearn) -> None:  # Any: scikit-learn has no types
+        super().__init__(estimator, original.stated)
+        self._own = self._info.classes
+        self._info = original.info
+
+    def ask(self, wanted: Capability, batch: Batch) -> Any:  # Any: as `ScikitLearn`
+        """Scores of classes that were not seen in training are 0."""
+        import numpy as np
+
+        found = super().ask(wanted, batch)
+        if wanted is not Capability.SCORES or self._own == self._info.classes:
+            return found
+        scores = np.zeros((len(batch), len(self._info.classes)))
+        scores[:, [self._info.classes.index(value) for value in self._own]] = found
+        return scores
+
+
+def _features(estimator: Any, stated: Declared) -> tuple[str, ...]:
     """The declared features, which must be those that the model was fitted with, in the same order."""
     fitted = getattr(estimator, "feature_names_in_", None)
     names = () if fitted is None else tuple(str(name) for name in fitted.tolist())
-    stated = tuple(map(str, declared.get("features") or ()))
-    if stated and names and stated != names:
+    if stated.features and names and stated.features != names:
         raise Undecided(
             "the declared features are not those of the model",
-            f"declared {', '.join(stated[:5])}…; fitted with {', '.join(names[:5])}…",
+            f"declared {', '.join(stated.features[:5])}…; fitted with {', '.join(names[:5])}…",
             "declare the features in the order in which the model was fitted",
         )
-    return stated or names
+    return stated.features or names
 
 
 def _wants_frame(estimator: Any) -> bool:

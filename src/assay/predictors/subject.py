@@ -13,6 +13,8 @@ from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows, evaluation_rows
 
 NEEDED = ("numpy", "scipy", "sklearn", "skops")
+LABELS = frozenset({Capability.LABELS})
+SCORES = frozenset({Capability.LABELS, Capability.SCORES})
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,10 @@ class Subject:
     rows: EvaluationRows
 
 
-def subject(asset: Asset, context: Context, what: str, *, needs_scores: bool = False) -> Subject | Skipped:
+def subject(asset: Asset, context: Context, what: str, *, needs: frozenset[Capability] = LABELS) -> Subject | Skipped:
     """Loads the model and the rows it is tested on; says what is missing instead, as a skip of `what`.
+
+    `needs` are capabilities without which the check has nothing to do.
 
     Raises:
         MalformedInput: hostile or broken bytes in model or data; the runner records it as a finding.
@@ -34,11 +38,12 @@ def subject(asset: Asset, context: Context, what: str, *, needs_scores: bool = F
     try:
         require(*NEEDED)
         predictor = load_predictor(asset, context)
-        if needs_scores and Capability.SCORES not in predictor.capabilities:
-            return Skipped(what, "capability: the model gives labels but no scores")
+        if lacking := needs - predictor.capabilities:
+            return Skipped(what, f"capability: the model gives no {', '.join(sorted(lacking))}")
         rows = evaluation_rows(predictor.info, context.related("tested_on"), context)
         if rows.missing:
-            predictor.labels(rows.features)  # raises where the model cannot read rows with holes
+            ask = predictor.values if predictor.info.is_regression else predictor.labels
+            ask(rows.features)  # raises where the model cannot read rows with holes
     except MalformedInput:
         raise
     except AssayError as error:

@@ -12,17 +12,18 @@ from assay.core.assets import Kind
 from assay.core.canonical import canonical
 from assay.core.errors import MalformedInput, Refused, Undecided
 from assay.formats.tabular import Rows, read_rows
+from assay.predictors.declared import declared
 from assay.predictors.loading import load_predictor
-from assay.predictors.predictor import Capability, Info
+from assay.predictors.predictor import Capability, Info, Predictor
 from assay.predictors.rows import canonical_rows, evaluation_rows
-from assay.predictors.scikit_learn import ScikitLearn, load_scikit_learn
+from assay.predictors.scikit_learn import load_scikit_learn
 from assay.predictors.subject import subject
 
 TEST = loans("test")
 
 
-def loaded(kind: str, **declared: object) -> ScikitLearn:
-    return load_scikit_learn(saved(kind), {**MODEL, **declared})
+def loaded(kind: str, **stated: object) -> Predictor:
+    return Predictor(load_scikit_learn(saved(kind), declared({**MODEL, **stated})))
 
 
 def test_labels_and_scores_are_those_of_the_model() -> None:
@@ -30,7 +31,10 @@ def test_labels_and_scores_are_those_of_the_model() -> None:
     assert (model.labels(TEST.x) == fitted("boosting").predict(TEST.x)).all()
     assert np.allclose(model.scores(TEST.x), fitted("boosting").predict_proba(TEST.x))
     assert model.rows_queried == 2 * len(TEST.x)
-    assert model.capabilities == {Capability.LABELS, Capability.SCORES} and model.info.classes == (0, 1)
+    assert model.capabilities == {Capability.LABELS, Capability.SCORES, Capability.RETRAIN} and model.info.classes == (
+        0,
+        1,
+    )
 
 
 def test_no_rows_give_no_answers() -> None:
@@ -43,12 +47,12 @@ def test_a_type_that_is_not_listed_is_refused_before_skops_reads_it() -> None:
     from skops.io import dumps
 
     with pytest.raises(Refused, match="posix"):
-        load_scikit_learn(dumps(FunctionTransformer(__import__("posix").system)), MODEL)
+        load_scikit_learn(dumps(FunctionTransformer(__import__("posix").system)), declared(MODEL))
 
 
 def test_a_pickle_is_never_loaded() -> None:
     with pytest.raises(MalformedInput):
-        load_scikit_learn(b"cos\nsystem\n(S'true'\ntR.", MODEL)
+        load_scikit_learn(b"cos\nsystem\n(S'true'\ntR.", declared(MODEL))
 
 
 def test_rows_that_the_model_refuses_are_undecided() -> None:
@@ -62,8 +66,8 @@ def test_a_transformer_cannot_be_evaluated() -> None:
     from sklearn.preprocessing import StandardScaler
     from skops.io import dumps
 
-    with pytest.raises(Undecided, match="no fitted classifier"):
-        load_scikit_learn(dumps(StandardScaler().fit(np.nan_to_num(TEST.x))), MODEL)
+    with pytest.raises(Undecided, match="no fitted estimator"):
+        load_scikit_learn(dumps(StandardScaler().fit(np.nan_to_num(TEST.x))), declared(MODEL))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_a_transformer_cannot_be_evaluated() -> None:
     [
         ({"a.txt": b"x"}, {}, "no single model file"),
         ({"a.skops": b"x", "b.skops": b"x"}, {}, "no single model file"),
-        ({"a.skops": b"x"}, {"predictor": "torch"}, "not available"),
+        ({"a.skops": b"x"}, {"predictor": "oracle"}, "not available"),
         ({"a.skops": b"x"}, {"file": "b.skops"}, "no single model file"),
     ],
 )

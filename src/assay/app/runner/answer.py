@@ -66,11 +66,11 @@ def answer(order_file: int, pipe: int) -> None:
     except Exception as error:  # noqa: BLE001 - another package's module may raise anything; the job fails with it
         mouth.say(End(Failure(FailureKind.UNLOADABLE, f"the check could not be loaded: {_described(error)}")))
         return
-    if extra := missing_extra(check.needs):
+    if extra := missing_extra(order.needs):
         mouth.say(_skipped(check, extra, "is not installed"))
         mouth.say(End())
         return
-    _prepare(order, check)
+    _prepare(order)
     context = WorkerContext(order.subject, order.related, order.options, order.seed)
     mouth.say(End(_ask(check, order.subject.asset, context, mouth, order)))
 
@@ -102,11 +102,11 @@ def _import(name: str, file: str | None) -> ModuleType:
     return module
 
 
-def _prepare(order: Order, check: Check) -> None:
+def _prepare(order: Order) -> None:
     order.scratch.mkdir(parents=True, exist_ok=True)
     os.chdir(order.scratch)
     os.environ["TMPDIR"] = os.environ["HOME"] = str(order.scratch)
-    preload(check.needs)  # costs nothing where the server did it before the fork
+    preload(order.needs)  # costs nothing where the server did it before the fork
     random.seed(order.seed)
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(order.seed % 2**32)
@@ -129,7 +129,7 @@ def _ask(check: Check, asset: Asset, context: Context, mouth: _Mouth, order: Ord
     except MemoryError:
         return Failure(FailureKind.MEMORY, f"ran out of memory: more than {order.limits.memory_bytes} bytes")
     except ImportError as error:
-        if not (extra := extra_of(error.name, check.needs)):
+        if not (extra := extra_of(error.name, order.needs)):
             return Failure(FailureKind.EXCEPTION, _described(error))
         mouth.say(_skipped(check, extra, f"cannot be used ({_one_line(error)})"))
     except BaseException as error:  # noqa: BLE001 - a bug in a check, or `exit()` in a model, is recorded as failed

@@ -97,8 +97,8 @@ class _Engine:
 
     def events(self, jobs: Sequence[Job]) -> Iterator[Event]:
         numbered = list(enumerate(jobs))
-        self._open([one for one in numbered if not one[1].check.needs])
-        self._open([one for one in numbered if one[1].check.needs])
+        self._open([one for one in numbered if not one[1].needs])
+        self._open([one for one in numbered if one[1].needs])
         while self._children or any(self._waiting.values()):
             yield from self._start_what_fits()
             for key, _ in self._selector.select(self._wait_s()):
@@ -113,7 +113,7 @@ class _Engine:
     def _open(self, group: list[tuple[int, Job]]) -> None:
         """Starts a nursery for these jobs, with our own modules and the libraries that their checks need."""
         if group:
-            needs = sorted({need for _, job in group for need in job.check.needs})
+            needs = sorted({need for _, job in group for need in job.needs})
             modules = sorted({name for _, job in group if (name := check_module(job)).startswith("assay.")})
             nursery = Nursery(tuple(needs), tuple(modules), self._scratch)
             self._waiting[nursery] = deque(group)

@@ -19,6 +19,7 @@ from assay.core.checks import Check
 from assay.core.digests import Digest
 from assay.core.errors import UsageError
 from assay.core.outcomes import FileVerdict, Finding, Measurement, Progress, Skipped, Table
+from assay.predictors.declared import extra_of_predictor
 
 MAX_SEED = 2**53
 
@@ -60,6 +61,12 @@ class Job:
     def asset(self) -> Asset:
         """The asset that is looked at."""
         return self.subject.asset
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The extras that this job imports: those of the check, and that of the model's adapter where it runs the model."""
+        extra = extra_of_predictor(self.asset.declared) if self.check.runs_model else None
+        return (*self.check.needs, extra) if extra and extra not in self.check.needs else self.check.needs
 
     @property
     def merged_options(self) -> Mapping[str, Json]:

@@ -24,6 +24,7 @@ class Order:
 
     check_id: str
     version: int
+    needs: tuple[str, ...]
     module: str
     file: str | None
     subject: Located
@@ -45,6 +46,7 @@ def write_order(job: Job, scratch: Path, hidden: tuple[Path, ...]) -> bytes:
     order = {
         "check_id": job.check.id,
         "version": job.check.version,
+        "needs": job.needs,
         "module": module,
         "file": getattr(sys.modules.get(module), "__file__", None),
         "subject": _located(job.subject),
@@ -64,6 +66,7 @@ def read_order(data: bytes) -> Order:
     return Order(
         check_id=value["check_id"],
         version=value["version"],
+        needs=tuple(value["needs"]),
         module=value["module"],
         file=value["file"],
         subject=_read_located(value["subject"]),

@@ -19,7 +19,7 @@ from assay.core.errors import AssayError, MalformedInput
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped, Table
 from assay.predictors.predictor import Predictor
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import skipped, subject, training_rows
+from assay.predictors.subject import SCORES, skipped, subject, training_rows
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def membership(asset: Asset, context: Context) -> Iterator[Outcome]:
     `max_rows` are drawn with the seed. `membership_auc`, `tpr_at_fpr_001` (true positive rate where 1 % of the others are
     accused) and `membership_advantage` (largest gap between the two rates).
     """
-    examined = subject(asset, context, ID, needs_scores=True)
+    examined = subject(asset, context, ID, needs=SCORES)
     if isinstance(examined, Skipped):
         yield examined
         return

@@ -14,7 +14,7 @@ from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped, Table
-from assay.predictors.subject import Subject, skipped, subject
+from assay.predictors.subject import SCORES, Subject, skipped, subject
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def calibration(asset: Asset, context: Context) -> Iterator[Outcome]:
     classes for more (0..2). `expected_calibration_error` weighs the gap between confidence and accuracy in 15 bins of
     equal width; it is biased upwards for few rows.
     """
-    examined = subject(asset, context, ID, needs_scores=True)
+    examined = subject(asset, context, ID, needs=SCORES)
     if isinstance(examined, Skipped):
         yield examined
         return
