@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from assay.core.canonical import Json
 from assay.core.errors import UsageError
-from assay.predictors.predictor import Info, Input
+from assay.predictors.predictor import Info, RowKind
 
 KEYS = (
     "file", "input", "shape", "bounds", "divisor", "classes", "output", "factory", "recipe", "url", "format", "model",
@@ -69,7 +69,7 @@ class Declared:
             classes=classes,
             features=self.features if features is None else features,
             immutable=self.immutable,
-            input=Input(self.interface.get("input", Input.IMAGE if len(shape) == 3 else Input.TABLE)),
+            row_kind=RowKind(self.interface.get("input", RowKind.IMAGE if len(shape) == 3 else RowKind.TABLE)),
             shape=shape,
             bounds=(float(bounds[0]), float(bounds[1])) if bounds else None,
             divisor=float(self.interface.get("divisor", 1.0)),
@@ -120,5 +120,5 @@ def _check(interface: Mapping[str, Json]) -> None:
         )
     if not float(interface.get("divisor", 1.0)) > 0:
         raise UsageError("`divisor` of a model is not usable", "it has to be above 0")
-    if interface.get("input", "table") not in tuple(Input):
-        raise UsageError(f"a model has no input {interface['input']!r:.80}", f"there are {', '.join(Input)}")
+    if interface.get("input", "table") not in tuple(RowKind):
+        raise UsageError(f"a model has no input {interface['input']!r:.80}", f"there are {', '.join(RowKind)}")

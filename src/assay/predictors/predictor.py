@@ -55,7 +55,7 @@ class Loss(StrEnum):
     MARGIN = "margin"
 
 
-class Input(StrEnum):
+class RowKind(StrEnum):
     """What a row is: columns of a table, the pixels of an image, or one text."""
 
     TABLE = "table"
@@ -77,7 +77,7 @@ class Info:
     classes: tuple[Json, ...]
     features: tuple[str, ...] = ()
     immutable: tuple[str, ...] = ()
-    input: Input = Input.TABLE
+    row_kind: RowKind = RowKind.TABLE
     shape: tuple[int, ...] = ()
     bounds: tuple[float, float] | None = None
     divisor: float = 1.0

@@ -15,7 +15,7 @@ from assay.core.errors import Refused, Undecided, UsageError
 from assay.predictors.declared import declared
 from assay.predictors.function_model import FunctionModel, named_function
 from assay.predictors.plan import Way, plan
-from assay.predictors.predictor import Capability, Input, Loss, Predictor
+from assay.predictors.predictor import Capability, Loss, Predictor, RowKind
 
 torch = pytest.importorskip("torch")
 SHAPE: Mapping[str, Json] = {"shape": [1, 4, 4], "bounds": [0, 1]}
@@ -74,7 +74,7 @@ def test_a_network_in_any_form_answers_as_the_original(made: Any) -> None:
         expected = net()(torch.as_tensor(BATCH, dtype=torch.float32).reshape(-1, 1, 4, 4)).numpy()
     assert np.allclose(model.logits(BATCH), expected, atol=1e-5)
     assert np.allclose(model.scores(BATCH).sum(axis=1), 1) and model.info.classes == (0, 1, 2)
-    assert (model.labels(BATCH) == expected.argmax(axis=1)).all() and model.info.input is Input.IMAGE
+    assert (model.labels(BATCH) == expected.argmax(axis=1)).all() and model.info.row_kind is RowKind.IMAGE
     assert model.rows_queried == 21
 
 
