@@ -12,9 +12,12 @@ from tests.corpus.model_file.attacks import SHELL, attacks, call0, call2, call4,
 from assay.checks.model_file.judge import judge
 from assay.checks.model_file.lists import default_lists, spellings
 from assay.core.outcomes import Verdict
+from assay.formats.budget import Budget
 from assay.formats.chat_template import template_facts
 from assay.formats.pickle_machine import Machine
 from assay.formats.reading import read_facts
+from assay.formats.zip_members import contents
+from assay.formats.zip_walk import walk
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -86,11 +89,9 @@ def test_no_bytes_after_a_payload_hide_it(noise: bytes) -> None:
 
 @given(st.dictionaries(st.text("abcdef", min_size=1, max_size=8), st.binary(max_size=50), max_size=5))
 def test_valid_archives_have_no_oddities(members: dict[str, bytes]) -> None:
-    from assay.formats.zip_members import contents, walk
-
     found = walk(zipped(members))
     assert found is not None and found.facts == []
-    assert {m.name: next(iter(contents(zipped(members), m)))[0] for m in found.members} == members
+    assert {m.name: next(iter(contents(zipped(members), m, Budget()))).data for m in found.members} == members
 
 
 @given(st.text(max_size=200), st.sampled_from(["{{ %s }}", "{%% %s %%}", "%s", "{{ x['%s'] }}"]))

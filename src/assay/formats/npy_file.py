@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import IO
 
 from assay.core.errors import MalformedInput
-from assay.formats.zip_walk import Archive
 
 MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 16 << 10
@@ -100,19 +99,6 @@ def check_npy(handle: IO[bytes], size: int) -> NpyHeader:
     if not header.has_objects and header.start + header.data_bytes != size:
         raise MalformedInput("npy data do not fit the header", f"{header.data_bytes} bytes expected")
     return header
-
-
-def check_npz(archive: Archive) -> dict[str, NpyHeader]:
-    """Headers of all members of an npz by their name.
-
-    Raises:
-        MalformedInput: a member that is no array, or whose data do not fit its header.
-    """
-    found = {}
-    for name, entry in archive.members.items():
-        with archive.handle.open(entry) as member:
-            found[name] = check_npy(member, entry.file_size)
-    return found
 
 
 def _simple(text: str, name: str, shape: str | None = None) -> Field:

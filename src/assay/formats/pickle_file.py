@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from assay.formats.budget import Budget
 from assay.formats.facts import Fact, within
 from assay.formats.joblib_arrays import skip_array
 from assay.formats.pickle_machine import MAX_OPCODES, Data, Machine, swept
@@ -34,8 +35,8 @@ Inner = Callable[[bytes], list[Fact]]
 class PickleFile:
     """The streams of one file. `format` is "pickle", "joblib" or "torch-legacy" after `read`."""
 
-    def __init__(self, data: Data, inner: Inner | None = None) -> None:
-        self._data, self._size, self._inner = data, len(data), inner
+    def __init__(self, data: Data, inner: Inner | None = None, budget: Budget | None = None) -> None:
+        self._data, self._size, self._inner, self._budget = data, len(data), inner, budget or Budget()
         self._facts: list[Fact] = []
         self._hidden: list[Fact] = []
         self._spent = 0
@@ -43,13 +44,14 @@ class PickleFile:
 
     def read(self, start: int = 0) -> list[Fact]:
         """Facts of every stream from `start` on."""
-        pos, streams, opcodes = start, 0, 0
+        pos, streams, opcodes = start, 0, MAX_OPCODES - self._budget.opcodes
         tops: list[Value] = []
         while pos < self._size and streams < MAX_STREAMS:
             machine = Machine(self._data, inline=skip_array)
             machine.opcodes = opcodes
             begin, pos = pos, machine.run(pos)
             opcodes, streams = machine.opcodes, streams + 1
+            self._budget.opcodes = MAX_OPCODES - opcodes
             if streams > 1 and not machine.has_stopped and not machine.limit:
                 self._trail(begin)
                 break
@@ -89,12 +91,12 @@ class PickleFile:
         data = bytes(self._data[blob.at : blob.at + blob.size])
         if is_loaded and self._inner is not None:
             self._facts += within(f"<constant at {blob.at}>", self._inner(data))
-        elif data[:1] == b"\x80" or _START.match(data):
+        elif self._inner is not None and data.startswith(_PACKED):
+            self._keep_hidden(within(f"<constant at {blob.at}>", self._inner(data)))
+        else:
             other = Machine(data)
             self._run_hidden(other, 0)
             self._hide(other, blob.at)
-        elif self._inner is not None and data.startswith(_PACKED):
-            self._keep_hidden(within(f"<constant at {blob.at}>", self._inner(data)))
 
     def _trail(self, start: int) -> None:
         self._facts.append(Fact("trailing", "", start, (f"{self._size - start} bytes follow the pickle",)))
@@ -158,8 +160,11 @@ def _storage(shape: Value) -> tuple[str, int] | None:
 
 def acts_as_pickle(data: Data) -> bool:
     """Whether a loader of pickles would do something with these bytes: a declared stream, a whole one, or one that acts."""
-    if data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5:
-        return True
+    return (data[:1] == b"\x80" and len(data) > 1 and data[1] <= 5) or runs_as_pickle(data)
+
+
+def runs_as_pickle(data: Data) -> bool:
+    """Whether a loader would come to the end of a stream here, or run something before it fails."""
     machine = Machine(data)
     machine.run(0)
     if machine.has_stopped and machine.broken is None:

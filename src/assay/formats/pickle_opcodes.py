@@ -25,7 +25,9 @@ MAX_LONG_BYTES = 1 << 10
 MAX_MEMO = 2_000_000
 MAX_PROTOCOL = 5
 MAX_BLOBS = 1_000
-_EMBEDDED = frozenset(b"\x80P\x1fB\xfdx\x28\x04\x93")  # first bytes of what may be a pickle, an archive or a stream
+_EMBEDDED = frozenset(
+    b"\x80P\x1fB\xfdx7\x28\x04\x93" + b"NIJKMLFGSTUVXCci(])}\x82\x83\x84\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x95\x96"
+)  # first bytes of what may be an archive, a stream, or a pickle without a protocol
 _OBJECTS = (Name, Made, Opaque)
 _I4, _U2, _U4, _U8, _F8 = (struct.Struct(code).unpack_from for code in ("<i", "<H", "<I", "<Q", ">d"))
 

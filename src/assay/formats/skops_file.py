@@ -16,13 +16,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 from assay.core.canonical import Json, parse
 from assay.core.errors import MalformedInput
 from assay.formats.npy_file import read_npy_header
+from assay.formats.pickle_machine import Data
 from assay.formats.tree_nodes import check_tree, json_number, plain_state
-from assay.formats.zip_walk import Archive, open_archive
+from assay.formats.zip_archive import Archive, open_archive
 
 SCHEMA_MEMBER = "schema.json"
 PROTOCOL = 2
@@ -78,18 +78,13 @@ def allowed_types() -> Mapping[str, frozenset[str]]:
     }
 
 
-def is_skops(archive: Archive) -> bool:
-    """Whether an archive has a schema at its root."""
-    return SCHEMA_MEMBER in archive.members
-
-
-def skops_facts(handle: IO[bytes], size: int) -> SkopsFacts:
-    """Reads a skops file of `size` bytes.
+def skops_facts(data: Data) -> SkopsFacts:
+    """Reads a skops file.
 
     Raises:
         MalformedInput: no zip whose headers agree, or no schema in strict JSON.
     """
-    archive = open_archive(handle, size)
+    archive = open_archive(data)
     schema = parse(
         archive.read(SCHEMA_MEMBER, MAX_SCHEMA_BYTES), what="skops schema", max_bytes=MAX_SCHEMA_BYTES, max_depth=128
     )

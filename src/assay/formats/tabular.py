@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from assay.core.canonical import Json, parse
 from assay.core.errors import MalformedInput
 from assay.formats.npy_file import check_npy
-from assay.formats.zip_walk import open_archive
+from assay.formats.zip_archive import open_archive
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -194,7 +194,7 @@ def _plain(values: Iterable[Json]) -> Column:
 def _read_npz(data: bytes) -> Rows:
     import numpy as np
 
-    archive = open_archive(io.BytesIO(data), len(data))
+    archive = open_archive(data)
     columns: dict[str, npt.NDArray[Any]] = {}
     for member in archive.members:
         content = archive.read(member, MAX_FILE_BYTES)

@@ -1,159 +1,256 @@
-"""A zip archive read as if its author lied: what the central directory says must be what the local headers say.
+"""A zip archive read by every reader at once: what each kind of reader would take for its members, and where they differ.
 
-Two readers that trust different headers see different files, so an archive is accepted only where both headers agree on
-name, method, flags, sizes and checksum, no bytes lie before, between or behind the members, and nothing is larger than
-the bounds. Names are compared, never used as paths; nothing is written to disk.
-Source: PKWARE APPNOTE 6.3.10, sections 4.3.7, 4.3.9, 4.3.12 and 4.3.16.
+Some readers trust the central directory, some the local headers, some look for the directory before the end record and some
+at the offset that it names; some take the first end record and some the last; streaming readers need no directory. Nothing is
+refused here: what differs is a fact, and a member is read as either side says. `zip_archive` refuses what has any fact.
+Source: PKWARE APPNOTE 6.3.10, section 4.3; CVE-2025-10156, GHSA-w8jq (checksums and flags); CPython `zipfile`, miniz, libarchive.
 """
 
 from __future__ import annotations
 
-import struct
 import unicodedata
-import zipfile
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO
 
-from assay.core.assets import check_path
-from assay.core.errors import MalformedInput
+from assay.formats.budget import MAX_MEMBERS
+from assay.formats.facts import Fact
+from assay.formats.pickle_machine import Data
+from assay.formats.zip_headers import (
+    END64,
+    END64_BYTES,
+    END_BYTES,
+    KNOWN_FLAGS,
+    LOCAL,
+    LOCATOR64,
+    LOCATOR_BYTES,
+    STREAMED,
+    Central,
+    Directory,
+    Header,
+    central_at,
+    comment_bytes,
+    descriptor_bytes,
+    directories,
+    end_records,
+    extras,
+    local_at,
+    other_name,
+)
 
-MAX_MEMBERS = 100_000
-MAX_INFLATED_BYTES = 4 << 30
-MAX_RATIO = 1_000
-RATIO_FREE_BYTES = 16 << 20
-_LOCAL = struct.Struct("<4sHHHHHIIIHH")
-_END_BYTES = 22
-_STREAMED = 0x0008  # sizes and checksum follow the data
-_UTF8 = 0x0800
-_DEFLATE_HINTS = 0x0006
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+MAX_FACTS = 100
+MAX_STRAYS = 1_000
+MAX_EXTRA_BYTES = 64
+STORED = 0
+_PADDING, _ZIP64, _TIMES, _OWNERS, _NTFS, _ALIGNMENT, _UNICODE = 0x4246, 0x0001, 0x5455, 0x7875, 0x000A, 0xD935, 0x7075
+_KNOWN_EXTRAS = frozenset({_ZIP64, _TIMES, _OWNERS, 0x5855, 0x7855, _NTFS, _ALIGNMENT, _UNICODE})
+_WORDS = ("name", "method", "flags", "checksum", "size")
 
 
 @dataclass(frozen=True)
-class Archive:
-    """An archive whose headers agree; `members` by name, `handle` stays open for `read`."""
+class Member:
+    """A member: as a directory says or, where no directory has it, as its local header does; `other` if the local one differs."""
 
-    members: Mapping[str, zipfile.ZipInfo]
-    handle: zipfile.ZipFile = field(repr=False)
+    header: Header
+    other: Header | None
+    end: int
 
-    def read(self, name: str, max_bytes: int) -> bytes:
-        """One member, its checksum verified.
+    @property
+    def name(self) -> str:
+        """Its name, as the directory has it."""
+        return self.header.name
 
-        Raises:
-            MalformedInput: no such member, larger than `max_bytes`, or its data or checksum is wrong.
-        """
-        if name not in self.members:
-            raise MalformedInput("archive member is missing", repr(name[:120]))
-        if self.members[name].file_size > max_bytes:
-            raise MalformedInput(f"archive member {name[:120]!r} is too large", f"at most {max_bytes} bytes are read")
-        try:
-            return self.handle.read(self.members[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, struct.error) as error:
-            raise MalformedInput(f"archive member {name[:120]!r} cannot be read", str(error)[:200]) from error
+    @property
+    def is_plain(self) -> bool:
+        """Whether its bytes stand in the archive as they are, for every reader."""
+        return self.header.method == STORED and self.other is None and self.header.packed == self.header.size
 
 
-def open_archive(handle: IO[bytes], size: int) -> Archive:
-    """Walks an archive of `size` bytes and checks every header; reads no member.
+@dataclass
+class Walk:
+    """All members and what is odd about the archive, which reaches from `starts_at` to `ends_at` in the data."""
 
-    Raises:
-        MalformedInput: not a zip, headers that disagree, names that collide or climb, bytes that no member owns,
-            encryption, an unusual compression, too many members or too much data.
-    """
-    try:
-        archive = zipfile.ZipFile(handle)
-        entries = archive.infolist()
-        _check_entries(entries)
-        end = 0
-        for entry in sorted(entries, key=lambda e: e.header_offset):
-            end = _check_local(handle, entry, end)
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, LookupError) as error:
-        raise MalformedInput("archive cannot be read", str(error)[:200]) from error
-    except (struct.error, ArithmeticError, EOFError) as error:
-        raise MalformedInput("archive cannot be read", "a header is cut short or out of range") from error
-    if archive.comment or end != archive.start_dir:
-        raise MalformedInput("archive holds bytes of no member", "a comment, or data before the central directory")
-    if not _directory_fills(handle, archive, entries, size):
-        raise MalformedInput("archive holds bytes of no member", "behind its central directory")
-    return Archive({entry.filename: entry for entry in entries}, archive)
+    members: list[Member] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+    starts_at: int = 0
+    ends_at: int = 0
+    owned: list[tuple[int, int]] = field(default_factory=list)
+
+    def tell(self, kind: str, words: str, name: str = "", offset: int | None = None) -> None:
+        """Notes a fact, not more than a hundred of them."""
+        if len(self.facts) < MAX_FACTS:
+            self.facts.append(Fact(kind, name[:200], offset, (words,)))
 
 
-def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
-    if len(entries) > MAX_MEMBERS:
-        raise MalformedInput("archive has too many members", f"{len(entries)}, at most {MAX_MEMBERS}")
-    total, stored = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
-    if total > MAX_INFLATED_BYTES or (total > RATIO_FREE_BYTES and total > MAX_RATIO * max(1, stored)):
-        raise MalformedInput("archive is a bomb", f"{stored} bytes would inflate to {total}")
-    folded = {unicodedata.normalize("NFC", entry.filename).casefold() for entry in entries}
-    if len(folded) != len(entries):
-        raise MalformedInput("archive names a member twice", "names that are equal, or equal but for case")
-    for entry in entries:
-        check_path(entry.filename.removesuffix("/"))
-        if entry.orig_filename != entry.filename:
-            raise MalformedInput("archive name holds a zero byte", repr(entry.orig_filename[:120]))
-        if entry.flag_bits & ~(_STREAMED | _UTF8 | _DEFLATE_HINTS):
-            raise MalformedInput("archive member is encrypted or patched", repr(entry.filename[:120]))
-        if entry.compress_type not in _METHODS:
-            raise MalformedInput("archive member uses another compression", f"method {entry.compress_type}")
+def walk(data: Data, base: int = 0, stop: int | None = None) -> Walk | None:
+    """Every member of every directory, or of no directory, between two offsets; None where no reader finds an archive."""
+    stop = len(data) if stop is None else stop
+    found = [(end, places) for end in end_records(data, base, stop) if (places := directories(data, end, base))]
+    result = Walk(starts_at=base, ends_at=stop)
+    if not found:
+        if data[base : base + 4] != LOCAL:
+            return None
+        result.tell("malformed", "it begins as an archive and has no directory")
+        _read_strays(data, result, base, stop)
+        return result
+    ends: list[int] = []
+    for end, places in found:
+        if not ends or not any(
+            start <= end < stop for start, stop in result.owned
+        ):  # else it ends a member's own archive
+            ends.append(end)
+            for place in places:
+                _read_directory(data, place, end, base, result)
+            if len(places) > 1:
+                result.tell(
+                    "headers-disagree", "its directory stands at two places, by its size and by its offset", offset=end
+                )
+    _check_end(data, ends, stop, result)
+    for start, end in _gaps(result, ends, base, data):
+        _read_strays(data, result, start, end)
+    _find_twins(result)
+    return result
 
 
-def _check_local(handle: IO[bytes], entry: zipfile.ZipInfo, start: int) -> int:
-    """Compares one local header with the central one; returns where the next must start."""
-    if entry.header_offset != start:
-        raise MalformedInput("archive members overlap or leave a gap", f"at {entry.filename[:120]!r}")
-    handle.seek(start)
-    local = _LOCAL.unpack(handle.read(_LOCAL.size))
-    signature, _, flags, method, _, _, crc, packed, unpacked, name_size, extra_size = local
-    name, extra = handle.read(name_size), handle.read(extra_size)
-    spelled = entry.filename.encode("utf-8" if flags & _UTF8 else "cp437", "replace")
-    if signature != b"PK\x03\x04" or name != spelled or flags != entry.flag_bits or method != entry.compress_type:
-        raise MalformedInput("archive headers disagree", f"name, flags or method of {entry.filename[:120]!r}")
-    end: int = start + _LOCAL.size + name_size + extra_size + entry.compress_size
-    if flags & _STREAMED:
-        return end + _descriptor_size(handle, entry, end)
-    if 0xFFFFFFFF in (packed, unpacked):
-        unpacked, packed = _zip64_sizes(extra, unpacked, packed)
-    if (crc, packed, unpacked) != (entry.CRC, entry.compress_size, entry.file_size):
-        raise MalformedInput("archive headers disagree", f"size or checksum of {entry.filename[:120]!r}")
+def _read_directory(data: Data, place: Directory, end: int, base: int, result: Walk) -> None:
+    if place.shift != base:
+        result.tell("gap", f"the archive is moved by {place.shift - base} bytes", offset=base)
+        result.starts_at = max(base, place.shift)
+    if place.disks:
+        result.tell("headers-disagree", "it claims to be on several disks", offset=end)
+    at, seen = place.start, 0
+    while at < end and (central := central_at(data, at)) is not None:
+        if len(result.members) >= MAX_MEMBERS:
+            result.tell("limit", f"more than {MAX_MEMBERS} members")
+            break
+        _read_member(data, central, place.shift, result)
+        at, seen = central.end, seen + 1
+    if seen != place.members or at != place.start + place.size:
+        words = f"the end record counts {place.members} members in {place.size} bytes, the directory has {seen} in {at - place.start}"
+        result.tell("headers-disagree", words, offset=end)
+    result.owned.append((place.start, at))
+
+
+def _read_member(data: Data, central: Central, shift: int, result: Walk) -> None:
+    """Reads the local header of a member and notes every difference."""
+    header, at = central.header, central.offset + shift
+    if central.comment:
+        result.tell("gap", f"a comment of {central.comment} bytes", header.name)
+    local = local_at(data, at)
+    if central.disk or local is None:
+        result.tell("headers-disagree", "no local header stands where the directory says", header.name, max(at, 0))
+    if local is None:
+        result.members.append(Member(header._replace(start=max(0, at)), None, at))
+        return
+    _check_fields(header, result)
+    _check_fields(local, result)
+    streamed = bool(local.flags & STREAMED) and local.packed == local.size == local.crc == 0
+    seen = local._replace(crc=header.crc, packed=header.packed, size=header.size) if streamed else local
+    pairs = zip(_WORDS, zip(_shown(header), _shown(seen), strict=True), strict=True)
+    differs = [word for word, (ours, theirs) in pairs if ours != theirs]
+    if differs:
+        result.tell("headers-disagree", f"central and local header differ in {', '.join(differs)}", header.name, at)
+    end = local.start + header.packed
+    if local.flags & STREAMED and end <= len(data):
+        end += descriptor_bytes(data, end, header)
+    if end > len(data):
+        result.tell("headers-disagree", "a member reaches beyond the end", header.name, at)
+    result.owned.append((at, end))
+    result.members.append(Member(header._replace(start=local.start), seen if differs else None, end))
+
+
+def _shown(header: Header) -> tuple[object, ...]:
+    return header.raw, header.method, header.flags, header.crc, (header.packed, header.size)
+
+
+def _check_fields(header: Header, result: Walk) -> None:
+    """Extra fields that hide bytes or another name, and flags of features that few readers have."""
+    if header.flags & ~KNOWN_FLAGS & 0xFFFF:
+        result.tell("unreadable-member", f"flags {header.flags:#06x}: encrypted, patched or masked", header.name)
+    if not header.extra:
+        return
+    if other_name(header) is not None:
+        result.tell("headers-disagree", "a second name in the Unicode path field", header.name)
+    unknown = 0
+    for kind, content in extras(header.extra):
+        if kind == _PADDING:
+            unknown += 0 if set(content[2:]) <= {0, ord("Z")} else len(content)
+        elif kind not in _KNOWN_EXTRAS or len(content) > MAX_EXTRA_BYTES + len(header.raw):
+            unknown += len(content)
+    if unknown > MAX_EXTRA_BYTES:
+        result.tell("gap", f"{unknown} bytes in extra fields of no known meaning", header.name)
+
+
+def _check_end(data: Data, ends: list[int], stop: int, result: Walk) -> None:
+    result.ends_at = ends[0] + END_BYTES
+    if len(ends) > 1:
+        words = f"{len(ends)} end records, so readers see different directories"
+        result.tell("headers-disagree", words, offset=ends[-1])
+    if behind := stop - ends[0] - END_BYTES:
+        words = "a comment" if behind == comment_bytes(data, ends[0]) else "bytes behind the end record"
+        result.tell("gap", f"{behind} bytes: {words}", offset=ends[0] + END_BYTES)
+    elif comment_bytes(data, ends[0]):
+        result.tell("headers-disagree", "the comment is shorter than announced", offset=ends[0])
+
+
+def _gaps(result: Walk, ends: list[int], base: int, data: Data) -> list[tuple[int, int]]:
+    """Bytes that belong to nothing, which are told; overlaps are told too."""
+    gaps, at = [(base, result.starts_at)] if result.starts_at > base else [], result.starts_at
+    records = [(_end_start(data, end), end + END_BYTES) for end in ends]
+    for start, end in sorted({*result.owned, *records}):
+        if start > at:
+            gaps.append((at, start))
+            result.tell("gap", f"{start - at} bytes of no member", offset=at)
+        elif start < at:
+            result.tell("headers-disagree", "members overlap", offset=start)
+        at = max(at, end)
+    return gaps
+
+
+def _end_start(data: Data, end: int) -> int:
+    """Where the end records begin, with those of zip64."""
+    if end >= LOCATOR_BYTES and data[end - LOCATOR_BYTES : end - 16] == LOCATOR64:
+        start = end - LOCATOR_BYTES - END64_BYTES
+        return start if start >= 0 and data[start : start + 4] == END64 else end - LOCATOR_BYTES
     return end
 
 
-def _zip64_sizes(extra: bytes, unpacked: int, packed: int) -> tuple[int, int]:
-    """The sizes of extra field 1, APPNOTE 4.5.3; what it does not hold stays as it was."""
-    while len(extra) >= 4:
-        kind, length = struct.unpack_from("<HH", extra)
-        if kind == 1:
-            values = [value for (value,) in struct.iter_unpack("<Q", extra[4 : 4 + min(length, 16) // 8 * 8])]
-            unpacked = values.pop(0) if unpacked == 0xFFFFFFFF and values else unpacked
-            packed = values.pop(0) if packed == 0xFFFFFFFF and values else packed
-            return unpacked, packed
-        extra = extra[4 + length :]
-    return unpacked, packed
+def _read_strays(data: Data, result: Walk, start: int, stop: int) -> None:
+    """Members that stand between two offsets without a directory; readers of streams take them."""
+    at = start
+    for _ in range(MAX_STRAYS):
+        at = data.find(LOCAL, at, stop)
+        if at < 0 or (header := local_at(data, at)) is None:
+            return
+        if header.flags & STREAMED or header.start + header.packed > stop:
+            header = header._replace(packed=max(0, stop - header.start))  # its own end mark tells
+        result.members.append(Member(header, None, header.start + header.packed))
+        at = header.start + (0 if header.flags & STREAMED else header.packed)
+    result.tell("limit", f"more than {MAX_STRAYS} members outside of every directory")
 
 
-def _descriptor_size(handle: IO[bytes], entry: zipfile.ZipInfo, at: int) -> int:
-    """Length of the data descriptor behind a streamed member, APPNOTE 4.3.9; its values must agree too."""
-    handle.seek(at)
-    found = handle.read(24)
-    for layout in ("<4sIII", "<4sIQQ"):
-        size = struct.calcsize(layout)
-        if len(found) >= size:
-            mark, crc, packed, unpacked = struct.unpack_from(layout, found)
-            if mark == b"PK\x07\x08" and (crc, packed, unpacked) == (entry.CRC, entry.compress_size, entry.file_size):
-                return size
-    raise MalformedInput("archive headers disagree", f"data descriptor of {entry.filename[:120]!r}")
+def _find_twins(result: Walk) -> None:
+    seen: dict[str, str] = {}
+    for member in result.members:
+        name = member.name
+        if (folded := same_name(name)) in seen:
+            result.tell("duplicate", f"{name[:80]!r} and {seen[folded][:80]!r}", name)
+        seen[folded] = name
+        check_name(name, result)
+        if (member.header.attributes >> 28) not in (0, 4, 8):
+            result.tell("special", "a link or device", name)
 
 
-def _directory_fills(handle: IO[bytes], archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], size: int) -> bool:
-    """Whether central directory and end record reach from `start_dir` exactly to the end of the file."""
-    handle.seek(archive.start_dir)
-    tail = handle.read(size - archive.start_dir)
-    at = 0
-    for _ in entries:
-        if tail[at : at + 4] != b"PK\x01\x02" or at + 46 > len(tail):
-            return False
-        at += 46 + sum(struct.unpack_from("<HHH", tail, at + 28))
-    if tail[at : at + 4] == b"PK\x06\x06":  # zip64 end record and its locator
-        at += 56 + 20
-    return tail[at : at + 4] == b"PK\x05\x06" and at + _END_BYTES == len(tail)
+def same_name(name: str) -> str:
+    """A name as file systems may fold it: case, Unicode forms, both slashes, empty and `.` steps, trailing dots and spaces."""
+    if name.isascii() and "/" not in name and "\\" not in name and name[-1:] not in (".", " "):
+        return name.casefold()
+    folded = unicodedata.normalize("NFKC", name.replace("\\", "/")).casefold()
+    steps = [step.rstrip(". ") for step in folded.split("/")]
+    return "/".join(step for step in steps if step)
+
+
+def check_name(name: str, result: Walk) -> None:
+    """Names that lead outside, or that end early for readers in C."""
+    if (".." in name and ".." in name.replace("\\", "/").split("/")) or name[:1] in ("/", "\\") or name[1:2] == ":":
+        result.tell("slip", "a name that leads outside", name)
+    if "\x00" in name or not name:
+        result.tell("headers-disagree", "an empty name or a zero byte in it, where readers end it", name)

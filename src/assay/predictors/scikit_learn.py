@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ def load_scikit_learn(data: bytes, stated: Declared) -> ScikitLearn:
         MissingExtra: skops or scikit-learn is not installed.
         Undecided: it is neither classifier nor regressor, or declares other features than it was fitted with.
     """
-    facts = skops_facts(io.BytesIO(data), len(data))
+    facts = skops_facts(data)
     if not facts.is_clean:
         named = [found.qualified for found in facts.unlisted] + list(facts.problems)
         raise Refused("the model is not loaded", "; ".join(named[:5]), "run `assay check --only model_file.*` on it")

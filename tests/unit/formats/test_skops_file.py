@@ -19,7 +19,7 @@ Edit = Callable[[dict[str, Any], dict[str, bytes]], None]
 
 
 def facts(data: bytes) -> SkopsFacts:
-    return skops_facts(io.BytesIO(data), len(data))
+    return skops_facts(data)
 
 
 def edited(data: bytes, edit: Edit) -> bytes:

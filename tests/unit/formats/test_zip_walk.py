@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assay.core.errors import MalformedInput
-from assay.formats.zip_walk import Archive, open_archive
+from assay.formats.zip_archive import Archive, open_archive
 
 
 def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
@@ -25,7 +25,7 @@ def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
 
 
 def opened(data: bytes) -> Archive:
-    return open_archive(io.BytesIO(data), len(data))
+    return open_archive(data)
 
 
 PLAIN = archive({"a.txt": b"hello", "b/c.txt": b"x" * 1000}, zipfile.ZIP_DEFLATED)

@@ -40,6 +40,10 @@ DANGEROUS_NAMES = frozenset(
 )  # fmt: skip
 """Functions of listed libraries that load code, call by name or read a nested pickle."""
 
+REACHED_MODULES = frozenset({"os", "posix", "nt", "subprocess", "sys", "builtins", "__builtins__", "importlib", "ctypes", "socket", "shutil", "marshal",
+    "runpy", "pty"})  # fmt: skip
+"""Modules that a dotted walk through another module reaches, also under an underscore: `random._os.system`."""
+
 
 def is_harmless(qualified: str) -> bool:
     """Whether an exact name is on the list of plain values."""
@@ -50,4 +54,9 @@ def is_dangerous(qualified: str) -> bool:
     """Whether a name lets a file act: start a process, open a socket or file, load code, or call by name."""
     if qualified in HARMLESS:
         return False
-    return qualified in DANGEROUS_NAMES or qualified.partition(".")[0] in DANGEROUS_MODULES
+    first, *steps = qualified.split(".")
+    return (
+        qualified in DANGEROUS_NAMES
+        or first in DANGEROUS_MODULES
+        or any(step in REACHED_MODULES or step.removeprefix("_") in REACHED_MODULES for step in steps[:-1])
+    )
