@@ -21,11 +21,13 @@ from collections.abc import Callable
 
 from assay.formats.facts import Fact
 from assay.formats.pickle_opcodes import TABLE
-from assay.formats.pickle_values import NOTHING, Blob, Cut, Made, Name, Shape, Stopped, Value, describe
+from assay.formats.pickle_values import MAX_PARTS, NOTHING, Blob, Cut, Made, Name, Room, Shape, Stopped, Value, describe
 
 MAX_OPCODES = 5_000_000
 MAX_STACK = 4_000_000
 MAX_USES = 20_000
+FREE_PARTS = 16
+PART_COST = 2
 MAX_GLOBALS = 50_000
 MAX_BLOBS = 1_000
 _WORD = rb"([A-Za-z_][\w.]{0,80})"
@@ -127,22 +129,24 @@ class Machine:
 
     def named(self, module: str | None, name: str | None) -> Name:
         """Records a global."""
-        key = (module, name)
+        made = Name(module, name, self.at)
+        key = (made.module, made.name)
         if key not in self.names:
             if len(self.names) >= MAX_GLOBALS:
                 self.limit = f"more than {MAX_GLOBALS} names"
             else:
                 self.names[key] = self.at
-        return Name(module, name, self.at)
+        return made
 
     def used(self, op: str, target: Value, args: Value) -> None:
-        """Records a use, once for each shape."""
-        key = (op, describe(target), describe(args))
-        if key not in self.uses:
-            if len(self.uses) >= MAX_USES:
-                self.limit = f"more than {MAX_USES} different uses"
-            else:
-                self.uses[key] = self.at
+        """Records a use, once for each shape; telling a large shape costs as much as instructions do."""
+        if self.opcodes > MAX_OPCODES or len(self.uses) > MAX_USES:
+            self.limit = self.limit or f"more than {MAX_USES} different uses, or too many of large values"
+            return
+        room = Room()
+        key = (op, describe(target, room), describe(args, room))
+        self.opcodes += PART_COST * max(0, MAX_PARTS - FREE_PARTS - room.left)
+        self.uses.setdefault(key, self.at)
 
     def call(self, op: str, target: Value, args: Value) -> None:
         """Records a call and pushes what it makes."""

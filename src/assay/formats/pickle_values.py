@@ -1,7 +1,8 @@
 """Abstract values of the pickle machine, and how a value is told in a fact.
 
 Constants (`str`, `int`, `float`, `None`, `bool`) and tuples stand for themselves; everything else is one of these. A value
-is described to a bounded depth by nested tuples that begin with a letter:
+is described to a bounded depth by nested tuples that begin with a letter, never of more than 500 parts; texts in them lose what
+may be a credential, and lone surrogates, so that facts can be stored as they are:
 
     ("g", module, name)  a global; a part is None where it was computed      ("s", text)  ("i", n)  ("f",)  ("n",)  ("o", bool)
     ("r", callee, of)    what a call made; `of` is its first argument         ("b", length)  bytes or a long text
@@ -13,10 +14,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from assay.core.canonical import MAX_INTEGER
+from assay.formats.facts import plain_text
+from assay.formats.masking import masked
+
 MAX_TEXT = 200
 MAX_ITEMS = 12
 MAX_KEPT = 64
+MAX_KEY = 80
 MAX_DEPTH = 4
+MAX_PARTS = 500
+MAX_NAME = 500
 
 Value = Any  # Any: constants, tuples of values, and the classes below
 Shape = tuple[Any, ...]  # Any: nested tuples of texts and numbers
@@ -28,7 +36,9 @@ class Name:
     __slots__ = ("at", "module", "name")
 
     def __init__(self, module: str | None, name: str | None, at: int) -> None:
-        self.module, self.name, self.at = module, name, at
+        self.module = module and plain_text(module, MAX_NAME)
+        self.name = name and plain_text(name, MAX_NAME)
+        self.at = at
 
 
 class Made:
@@ -83,20 +93,29 @@ NOTHING = Opaque("-")
 """What an empty stack gives: loaders have failed before they could use it."""
 
 
-def describe(value: Value, depth: int = MAX_DEPTH) -> Shape:
-    """The shape of a value; never deeper than `depth`."""
+class Room:
+    """How many parts a description may still have; a tuple that holds itself twelve times over would have thousands."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_PARTS
+
+
+def describe(value: Value, room: Room, depth: int = MAX_DEPTH) -> Shape:
+    """The shape of a value, never deeper than `depth`; what finds no `room` any more is `("?",)`."""
+    room.left -= 1
     kind = type(value)
     if kind is str:
-        return ("s", value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…")
+        return ("s", value if len(value) < 8 and value.isascii() else masked(plain_text(value, MAX_TEXT)))
     if kind is int:
-        return ("i", value if -(2**63) <= value < 2**64 else 2**64)
+        return ("i", value if -MAX_INTEGER <= value <= MAX_INTEGER else MAX_INTEGER if value > 0 else -MAX_INTEGER)
     if kind is tuple:
-        return ("t", *(describe(item, depth - 1) for item in value[:MAX_ITEMS]),
-            *(("…",) if len(value) > MAX_ITEMS else ())) if depth else ("?",)  # fmt: skip
+        return _tuple(value, room, depth) if depth and room.left > 0 else ("?",)
     if kind is Name:
         return ("g", value.module, value.name)
     if kind is Made:
-        return _made(value, depth)
+        return _made(value, room, depth)
     if kind is Box:
         return _box(value)
     if kind is Blob:
@@ -106,17 +125,22 @@ def describe(value: Value, depth: int = MAX_DEPTH) -> Shape:
     return {bool: ("o", value), float: ("f",)}.get(kind, ("n",))
 
 
-def _made(value: Made, depth: int) -> Shape:
+def _tuple(value: tuple[Value, ...], room: Room, depth: int) -> Shape:
+    items = [describe(item, room, depth - 1) for item in value[:MAX_ITEMS]]
+    return ("t", *items, "…") if len(value) > MAX_ITEMS else ("t", *items)
+
+
+def _made(value: Made, room: Room, depth: int) -> Shape:
     if not depth:
         return ("?",)
     first = value.args[0] if type(value.args) is tuple and value.args else None
     of = value.callee if value.op in ("NEWOBJ", "NEWOBJ_EX") else first
-    return ("r", describe(value.callee, depth - 1), describe(of, 1) if type(of) is Name else ("n",))
+    return ("r", describe(value.callee, room, depth - 1), describe(of, room, 1) if type(of) is Name else ("n",))
 
 
 def _box(value: Box) -> Shape:
     if value.kind == "d" and value.count and not value.others and value.count <= MAX_KEPT:
-        return ("k", value.count, tuple(key[:80] for key in sorted(value.kept)))
+        return ("k", value.count, tuple(masked(plain_text(key, MAX_KEY)) for key in sorted(value.kept)))
     return (value.kind, value.count)
 
 

@@ -18,7 +18,7 @@ from assay.formats.budget import MAX_DEPTH, Budget
 from assay.formats.chat_template import template_facts
 from assay.formats.compressed import compression_of
 from assay.formats.containers import Archives
-from assay.formats.facts import Fact, FileFacts
+from assay.formats.facts import Fact, FileFacts, storable
 from assay.formats.gguf_file import MAGIC as GGUF_MAGIC
 from assay.formats.gguf_file import gguf_facts
 from assay.formats.graph_file import graph_text_facts, onnx_facts, tensorflow_facts
@@ -48,7 +48,7 @@ Found = tuple[str, Callable[[], FileFacts]]
 
 
 def read_facts(data: Data, path: str) -> FileFacts:
-    """All facts of one file's bytes; never raises for bytes, whatever they are."""
+    """All facts of one file's bytes, as evidence may hold them; never raises for bytes, whatever they are."""
     if not len(data) and not path.lower().endswith(DATA_SUFFIXES):
         return FileFacts("empty", (Fact("unrecognised", "", None, ("the file is empty",)),))
     found = _Reading(Budget(), 0).read(data, path)
@@ -60,7 +60,7 @@ def read_facts(data: Data, path: str) -> FileFacts:
     if suffix in _EXPECTED and found.format not in _EXPECTED[suffix] and not found.facts:
         words = f"named {suffix}, holds {found.format or 'no known format'}"
         return FileFacts(found.format, (Fact("misnamed", "", None, (words,)),))
-    return found
+    return storable(found)
 
 
 class _Reading:
