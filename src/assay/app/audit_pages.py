@@ -373,6 +373,8 @@ def _attachments(statement: Statement) -> Iterable[Digest]:
         return (said["manifest"]["sha256"],)
     if statement.type == Predicate.EVAL_RESULT:
         return [table["sha256"] for table in said["outcomes"]]
+    if statement.type == Predicate.SCAN_RESULT and "facts" in said:
+        return (said["facts"]["sha256"],)
     if statement.type == Predicate.DECISION and "assay_body" in said:
         return (said["assay_body"],)
     return ()

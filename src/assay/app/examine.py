@@ -20,6 +20,7 @@ from assay.app.runner.discovery import discover, select
 from assay.app.runner.engine import run
 from assay.app.runner.jobs import Event, Finished, Job, JobResult, Limits, Located
 from assay.app.workspace import Workspace
+from assay.checks.model_file.lists import AddedList
 from assay.core.assets import Asset, Kind, Reference, differences
 from assay.core.canonical import Json
 from assay.core.checks import Check, Family
@@ -41,7 +42,8 @@ _ROLES = {"trained_on": "trainedOn", "tested_on": "testedOn", "built_by": "built
 class Plan:
     """How to examine: patterns of checks, the seed of every random choice, limits, parallel workers.
 
-    `tested_on` are test data to use instead of those that the asset declares. `again` runs also what stands recorded.
+    `tested_on` are test data to use instead of those that the asset declares; `lists` are allow-lists beside the project's.
+    `again` runs also what stands recorded.
     """
 
     only: Sequence[str] = ()
@@ -50,6 +52,7 @@ class Plan:
     workers: int | None = None
     tested_on: Sequence[Version] = ()
     again: bool = False
+    lists: Sequence[AddedList] = ()
 
 
 def examine(workspace: Workspace, version: Version, project: Project, plan: Plan, *,
@@ -83,8 +86,9 @@ def examine(workspace: Workspace, version: Version, project: Project, plan: Plan
 def _phase(workspace: Workspace, version: Version, checks: Sequence[Check], located: Mapping[Digest, Located],
            related: Mapping[str, tuple[Located, ...]], project: Project, plan: Plan,
            on_event: Callable[[Event], None]) -> Iterator[Examination]:  # fmt: skip
+    lists = (*project.read_lists(), *plan.lists) if any("lists" in check.defaults for check in checks) else ()
     jobs = [
-        Job(check, located[version.digest], related, _options(workspace, project, check), plan.seed, plan.limits)
+        Job(check, located[version.digest], related, _options(workspace, project, check, lists), plan.seed, plan.limits)
         for check in checks
     ]
     record = None if plan.again else Record.of(workspace, version, project)
@@ -120,8 +124,8 @@ def _signed(workspace: Workspace, version: Version, result: JobResult) -> Examin
     statement = Statement(
         (subject_of(version),), Predicate.SCAN_RESULT if is_scan else Predicate.EVAL_RESULT, predicate
     )
-    tables = [table.data for table in result.tables.values()]
-    receipt = workspace.sign_and_log(statement, "scanner" if is_scan else "evaluator", tables)
+    named = [table.data for table in result.tables.values()] + ([result.facts.data] if result.facts else [])
+    receipt = workspace.sign_and_log(statement, "scanner" if is_scan else "evaluator", named)
     state = (
         "skipped" if made.state == "done" and made.skipped and not (made.verdicts or made.measurements) else made.state
     )
@@ -162,10 +166,21 @@ def _located(workspace: Workspace, version: Version) -> Located:
     )
 
 
-def _options(workspace: Workspace, project: Project, check: Check) -> Mapping[str, Json]:
-    """What the project says; a check that judges ages is told the time, because it has no clock of its own."""
-    options = project.check_options(check.id)
-    return {"now": stamp(workspace.clock()), **options} if "now" in check.defaults else options
+def _options(workspace: Workspace, project: Project, check: Check, lists: Sequence[AddedList]) -> Mapping[str, Json]:
+    """What the project says. A check has no clock and reads no files of the project, so it is told the time and the lists.
+
+    Raises:
+        UsageError: lists among the options of a check, where no digest holds them.
+    """
+    options = dict(project.check_options(check.id))
+    if "now" in check.defaults:
+        options = {"now": stamp(workspace.clock()), **options}
+    if "lists" in check.defaults:
+        if "lists" in options:
+            raise UsageError(f"`lists` is no option of {check.id}", "allow-lists are named with their digest",
+                             "put `lists: [{file: ..., sha256: ...}]` at the top of the project file")  # fmt: skip
+        options["lists"] = [{"name": one.name, "text": one.data.decode()} for one in lists]
+    return options
 
 
 def _related(workspace: Workspace, version: Version, tested_on: Sequence[Version],

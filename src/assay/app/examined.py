@@ -6,15 +6,16 @@ import hashlib
 import inspect
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from assay import __version__
 from assay.app.runner.jobs import Job, JobResult, State
-from assay.core.assets import Asset
+from assay.core.assets import Asset, Manifest
 from assay.core.canonical import Json
 from assay.core.checks import Check
 from assay.core.digests import Digest, digest_of, sha256
@@ -34,6 +35,7 @@ class Examination:
     """One check that ran and the statement that was logged for it; `receipt` is None for what could not start.
 
     `is_recorded` says that it was not run now: its statement stood in the ledger and is current.
+    `note` is what people should know of how it came about.
     """
 
     check: Check
@@ -46,10 +48,20 @@ class Examination:
     failure: str = ""
     receipt: Receipt | None = None
     is_recorded: bool = False
+    note: str = ""
 
 
 def scan_predicate(made: Examination, result: JobResult) -> Json:
-    entries = result.job.asset.manifest.by_path()
+    """What a scan says, with the facts that it judged and the lists that judged them."""
+    predicate = files_predicate(made, result.job.asset.manifest, _head_of(result))
+    if (facts := result.facts) is not None:
+        predicate |= facts_json(facts.schema, facts.data, facts.lists)
+    return predicate
+
+
+def files_predicate(made: Examination, manifest: Manifest, head: Json) -> dict[str, Json]:
+    """What was found in every file of an asset; a run that did not end clears none."""
+    entries = manifest.by_path()
     files = {
         v.path: {"format": v.format, "path": v.path, "sha256": v.sha256, "verdict": str(v.verdict)}
         for v in made.verdicts
@@ -58,24 +70,31 @@ def scan_predicate(made: Examination, result: JobResult) -> Json:
         files.setdefault(
             path, {"format": "unknown", "path": path, "sha256": entry.sha256, "verdict": str(Verdict.INCONCLUSIVE)}
         )
-    if result.state is not State.DONE:
+    if made.state != State.DONE:
         files = {
             path: item | {"verdict": str(Verdict.INCONCLUSIVE)} if item["verdict"] == "clean" else item
             for path, item in files.items()
         }
     looked = [entries[v.path] for v in made.verdicts if v.path in entries]
-    counts = {str(s): sum(f.severity is s for f in made.findings) for s in Severity}
-    return _common(made, result) | {
-        "counts": counts,
+    return _common(made, head) | {
+        "counts": {str(s): sum(f.severity is s for f in made.findings) for s in Severity},
         "files": [files[path] for path in sorted(files)],
         "lookedAt": {"bytes": sum(e.size for e in looked), "files": len(looked)},
+    }
+
+
+def facts_json(schema: str, data: bytes, lists: Sequence[tuple[str, Digest]]) -> dict[str, Json]:
+    """How a statement names stored facts, and the allow-lists that judged them."""
+    return {
+        "facts": {"schema": schema, "sha256": sha256(data), "size": len(data)},
+        "lists": [{"name": name, "sha256": digest} for name, digest in lists],
     }
 
 
 def eval_predicate(made: Examination, result: JobResult) -> Json:
     job = result.job
     tested = [place.asset for place in job.related.get("tested_on", ())]
-    predicate = _common(made, result) | {
+    predicate = _common(made, _head_of(result)) | {
         "measurements": [_measurement(m) for m in made.measurements],
         "outcomes": [
             {"mediaType": TABLE_TYPE, "merkleRoot": t.row_root, "rows": t.rows, "sha256": digest}
@@ -90,10 +109,10 @@ def eval_predicate(made: Examination, result: JobResult) -> Json:
     return predicate
 
 
-def _common(made: Examination, result: JobResult) -> dict[str, Json]:
+def _common(made: Examination, head: Json) -> dict[str, Json]:
     predicate: dict[str, Json] = {
         "findings": [_finding(f) for f in made.findings[:MAX_FINDINGS]],
-        "head": _head(result),
+        "head": head,
         "skipped": [{"reason": s.reason, "what": s.what} for s in _kept_skips(made)],
         "state": made.state,
     }
@@ -109,17 +128,22 @@ def _kept_skips(made: Examination) -> list[Skipped]:
     return kept
 
 
-def _head(result: JobResult) -> Json:
-    check = result.job.check
+def _head_of(result: JobResult) -> Json:
+    job = result.job
+    made = head(job.check, job.merged_options, job.seed, result.started, result.finished)
+    return made | {"inputsSha256": inputs_digest(job)}
+
+
+def head(check: Check, options: Mapping[str, Json], seed: int, started: datetime, finished: datetime) -> dict[str, Json]:
+    """Who looked, with which code and options, and when."""
     return {
         "check": {"codeSha256": code_digest(check), "id": check.id, "version": check.version},
         "environment": environment(),
-        "finishedOn": stamp(result.finished),
-        "inputsSha256": inputs_digest(result.job),
-        "optionsSha256": digest_of(dict(result.job.merged_options)),
+        "finishedOn": stamp(finished),
+        "optionsSha256": digest_of(dict(options)),
         "producer": {"name": "assay", "version": __version__},
-        "seed": result.job.seed,
-        "startedOn": stamp(result.started),
+        "seed": seed,
+        "startedOn": stamp(started),
     }
 
 

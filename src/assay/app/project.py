@@ -1,4 +1,4 @@
-"""The project file `assay.yaml`: what a repository ships, which checks run with which options, which policies decide.
+"""The project file `assay.yaml`: what a repository ships, which checks run with which options, which policies and lists decide.
 
 Read once and frozen. An unknown key is an error that names its line and the nearest known key.
 """
@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from assay.app.register import Description
+from assay.checks.model_file.lists import AddedList, read_list
 from assay.core.assets import Kind, check_name
 from assay.core.canonical import Json
 from assay.core.errors import UsageError
@@ -49,13 +50,14 @@ class ProjectAsset:
 
 @dataclass(frozen=True)
 class Project:
-    """A project file. `folder` is where it lies; paths in it are relative to that."""
+    """A project file. `folder` is where it lies; paths in it are relative to that. `lists` are `PATH@sha256:HEX`."""
 
     folder: Path
     name: str = ""
     assets: Mapping[str, ProjectAsset] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     policies: tuple[Path, ...] = ()
+    lists: tuple[str, ...] = ()
 
     def asset(self, name: str) -> ProjectAsset:
         """An asset by name.
@@ -86,6 +88,14 @@ class Project:
         """The patterns of checks that the project asks for; () means every check that fits."""
         return tuple(self.options)
 
+    def read_lists(self) -> tuple[AddedList, ...]:
+        """The allow-lists that the project adds for scans of model files.
+
+        Raises:
+            UsageError: one cannot be read, is no allow-list, or is not the one that was reviewed.
+        """
+        return tuple(map(read_list, self.lists))
+
     def read_policies(self, only: Path | None = None) -> tuple[Policy, ...]:
         """The policies of the project, or the one in `only`.
 
@@ -114,7 +124,7 @@ def read_project(path: Path) -> Project:
         UsageError: names the line and what is wrong there.
     """
     top = Node((document := load_located(_bytes(path), path.name)).value, (), document, path.name)
-    part = top.fields(("project", "assets", "checks", "policies"))
+    part = top.fields(("project", "assets", "checks", "policies", "lists"))
     folder = path.parent.absolute()
     assets = {name: _asset(name, node, folder) for name, node in _entries(part.get("assets")).items()}
     return Project(
@@ -127,6 +137,7 @@ def read_project(path: Path) -> Project:
             if _is_mapping(node)
         },
         tuple(_policy_path(folder, text) for text in part["policies"].texts()) if "policies" in part else (),
+        tuple(_list(node, folder) for node in part["lists"].items()) if "lists" in part else (),
     )
 
 
@@ -149,6 +160,13 @@ def _policy_path(folder: Path, text: str) -> Path:
     if name not in known:
         raise UsageError(f"there is no ready policy {name[:80]!r}", f"there are {', '.join(known)}")
     return packs / f"{name}.yaml"
+
+
+def _list(node: Node, folder: Path) -> str:
+    """An allow-list with the digest of the bytes that somebody reviewed."""
+    part = node.fields(("file", "sha256"), required=("file", "sha256"))
+    digest = part["sha256"].text(r"(sha256:)?[0-9a-f]{64}", "the sha256 of the file").removeprefix("sha256:")
+    return f"{folder / part['file'].text()}@sha256:{digest}"
 
 
 def _asset(name: str, node: Node, folder: Path) -> ProjectAsset:

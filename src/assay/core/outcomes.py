@@ -108,4 +108,16 @@ class Table:
     row_root: Digest
 
 
-Outcome = Finding | Measurement | FileVerdict | Progress | Skipped | Table
+@dataclass(frozen=True)
+class Facts:
+    """What a scan saw in all files, kept as evidence so that it can be judged again without them; at most one a check.
+
+    `data` are canonical JSON of `schema`; `lists` are the names and digests of the allow-lists that judged them.
+    """
+
+    data: bytes = field(repr=False)
+    schema: str
+    lists: tuple[tuple[str, Digest], ...] = ()
+
+
+Outcome = Finding | Measurement | FileVerdict | Progress | Skipped | Table | Facts

@@ -16,7 +16,7 @@ from assay.formats.npy_file import MAX_HEADER_BYTES, read_npy_header
 from assay.formats.pickle_file import PickleFile, acts_as_pickle
 from assay.formats.pickle_machine import Data
 from assay.formats.seven_zip_file import seven_zip_members
-from assay.formats.skops_file import allowed_types, skops_facts
+from assay.formats.skops_file import skops_facts
 from assay.formats.tar_walk import TarMember, tar_members
 from assay.formats.torch_archive import is_small_record, is_tensor_record, kind_of, script_facts, without_script_classes
 from assay.formats.zip_headers import LOCAL
@@ -160,11 +160,7 @@ def _is_raw_array(data: Data, start: int, size: int) -> bool:
 
 def _skops(data: Data) -> list[Fact]:
     facts = skops_facts(data)
-    allowed = allowed_types()
-    found = [
-        Fact("skops-type", "", None, (t.loader, t.qualified, t.qualified in allowed.get(t.loader, ())))
-        for t in facts.types
-    ]
+    found = [Fact("skops-type", "", None, (named.loader, named.qualified)) for named in facts.types]
     return found + [Fact("unexamined", "", None, (f"skops: {problem}",)) for problem in facts.problems]
 
 

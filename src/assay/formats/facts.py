@@ -19,7 +19,9 @@ from assay.formats.masking import masked
 SCHEMA = "urn:assay:file-facts:v2"
 """Raise the number when readers learn to see something: older facts do not hold it, so they are not judged again."""
 MAX_TEXT = 1_000
-_SHAPED = frozenset({"global", "use", "hidden", "swept"})  # names and shapes of pickles, which are storable as they are made
+_SHAPED = frozenset(
+    {"global", "use", "hidden", "swept"}
+)  # names and shapes of pickles, which are storable as they are made
 
 
 class Fact(NamedTuple):

@@ -106,8 +106,8 @@ def test_an_own_list_clears_exactly_what_it_names(folder: Path, tmp_path: Path) 
     (folder / "fine.pkl").write_bytes(ODD)
     entries = {"unknown_library": {"Thing": {"role": "type", "args": []}}}
     (tmp_path / "ours.json").write_text(json.dumps({"schema": "urn:assay:allow-list:v1", "entries": entries}))
-    assert main(["scan", str(folder), "--allow", str(tmp_path / "ours.json")]) == 0
-    assert main(["scan", str(folder), "--allow", str(folder / "fine.pkl")]) == 2
+    assert main(["scan", str(folder), "--lists", str(tmp_path / "ours.json")]) == 0
+    assert main(["scan", str(folder), "--lists", str(folder / "fine.pkl")]) == 2
 
 
 def test_the_scan_path_needs_the_standard_library_only(folder: Path) -> None:

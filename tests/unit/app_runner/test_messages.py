@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from assay.app.runner.intake import Intake, TooMuch
 from assay.app.runner.jobs import Failure, FailureKind, Limits, Located
 from assay.app.runner.messages import HEADER, End, Message, read, write
 from assay.core.errors import MalformedInput
-from assay.core.outcomes import FileVerdict, Finding, Measurement, Progress, Severity, Skipped, Table, Verdict
+from assay.core.outcomes import Facts, FileVerdict, Finding, Measurement, Progress, Severity, Skipped, Table, Verdict
 
 MEASURED = {
     "type": "measurement", "metric": "acc", "value": 0.5, "unit": "share", "better": "higher", "n": 4, "low": None,
@@ -42,6 +43,7 @@ def _heard(message: Message) -> Message:
         Progress(3, 0, "third"),
         Skipped("x", "because"),
         Table(b"\x00\xff", 2, "cd" * 32),
+        Facts(b"{}", "urn:assay:file-facts:v2", (("assay/numpy", "ab" * 32), ("ours.json", "cd" * 32))),
         End(),
         End(Failure(FailureKind.EXCEPTION, "ValueError: x")),
     ],
@@ -89,6 +91,10 @@ def test_hostile_json_is_refused(payload: bytes) -> None:
         (Skipped("x", ""), "skipped: reason is refused: it is empty"),
         (Finding("r", Severity.LOW, "\udcff", "s"), "lone surrogate"),
         (Table(b"", 0, "ab" * 32), "table: data is refused"),
+        (Facts(b"", "s"), "facts: data is refused"),
+        (Facts(b"{}", ""), "facts: schema is refused"),
+        (Facts(b"{}", "s", (("x", "y"),)), "facts: digest of a list is refused"),
+        (Facts(b"{}", "s", (("x", "ab" * 32),) * 300), "facts: lists is refused"),
         (object(), "no outcome: a object"),
     ],
 )
@@ -98,7 +104,23 @@ def test_the_writer_names_the_field_that_may_not_be_said(outcome: Any, said: str
     assert said in f"{error.value.what}: {error.value.why}"
 
 
-@given(kind=st.sampled_from([b"J", b"T", b"X"]), payload=st.binary(max_size=200))
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"[]",
+        b'{"schema":"s"}',
+        b'{"schema":1,"lists":[]}',
+        b'{"schema":"s","lists":[[1]]}',
+        b'{"schema":"s","lists":[7]}',
+        b"{",
+    ],
+)
+def test_facts_with_a_hostile_head_are_refused(head: bytes) -> None:
+    with pytest.raises(MalformedInput):
+        read(b"F", struct.pack(">I", len(head)) + head + b"{}")
+
+
+@given(kind=st.sampled_from([b"J", b"T", b"F", b"X"]), payload=st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_malformed(kind: bytes, payload: bytes) -> None:
     try:
         read(kind, payload)
@@ -123,6 +145,8 @@ def test_bytes_may_come_in_any_portions(model: Located) -> None:
         (Limits(output_bytes=100), write(Skipped("a", "b")) * 3),
         (Limits(output_bytes=100), write(Progress(1, 2)) * 3),
         (Limits(table_bytes=10), write(Table(bytes(1000), 1, "ab" * 32))),
+        (Limits(facts_bytes=10), write(Facts(bytes(1000), "s"))),
+        (Limits(), write(Facts(b"{}", "s")) * 2),
         (Limits(tables=1), write(Table(b"a", 1, "ab" * 32)) + write(Table(b"b", 1, "ab" * 32))),
     ],
 )

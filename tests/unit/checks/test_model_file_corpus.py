@@ -22,10 +22,12 @@ from sklearn.svm import SVC
 from tests.corpus.model_file.attacks import SHELL, Case, attacks, call0, call2, call4, drawn, inst, twins
 
 from assay.checks.model_file.judge import judge
+from assay.checks.model_file.stored import Keeper, read_stored
 from assay.checks.model_file.unpickler import load_pickle
+from assay.core.assets import Entry
+from assay.core.digests import sha256
 from assay.core.errors import MalformedInput, Refused
 from assay.core.outcomes import Verdict
-from assay.formats.facts import facts_as_json, facts_from_json
 from assay.formats.reading import read_facts
 
 CASES = attacks()
@@ -87,10 +89,12 @@ def test_cutting_a_payload_behind_itself_never_makes_it_clean(encode: object) ->
         assert judge(read_facts(whole + rest[:cut], "m.pkl")).verdict is Verdict.MALICIOUS
 
 
-def test_judging_stored_facts_is_judging_the_file() -> None:
-    for case in [*CASES[::7], *twins()]:
-        found = read_facts(case.data, case.path)
-        assert judge(facts_from_json(facts_as_json(found))) == judge(found), case.name
+def test_judging_stored_facts_is_judging_the_file_to_the_letter() -> None:
+    for case in [*CASES, *twins(), *drawn(100, 7)]:
+        found, keeper = read_facts(case.data, case.path), Keeper()
+        keeper.keep(Entry("it", sha256(case.data), len(case.data)), found)
+        stored = read_stored(keeper.blob())["it"].facts
+        assert stored is not None and judge(stored) == judge(found), case.name
 
 
 def models() -> dict[str, object]:

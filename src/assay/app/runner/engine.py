@@ -232,6 +232,7 @@ class _Engine:
                 cpu_s=gone.cpu_s,
                 peak_bytes=gone.peak_bytes,
                 unenforced=unenforced_limits(),
+                facts=None if failure else child.intake.facts,
             )
         )
 

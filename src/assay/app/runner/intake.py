@@ -11,7 +11,7 @@ from assay.app.runner.jobs import Failure, FailureKind, Job, Kept
 from assay.app.runner.messages import HEADER, MAX_JSON_BYTES, TABLE_HEADER, End, read
 from assay.core.digests import Digest, sha256
 from assay.core.errors import MalformedInput
-from assay.core.outcomes import FileVerdict, Measurement, Progress, Table, Verdict
+from assay.core.outcomes import Facts, FileVerdict, Measurement, Progress, Table, Verdict
 
 
 class TooMuch(Exception):
@@ -28,6 +28,7 @@ class Intake:
         self._json_bytes = self._table_bytes = 0
         self.outcomes: list[Kept] = []
         self.tables: dict[Digest, Table] = {}
+        self.facts: Facts | None = None
         self.end: End | None = None
 
     def feed(self, data: bytes) -> Iterator[Progress]:
@@ -81,7 +82,9 @@ class Intake:
             raise MalformedInput("message is too large", f"{length} bytes")
         if kind == b"J" and self._json_bytes + length > limits.output_bytes:
             raise TooMuch(f"more than {limits.output_bytes} bytes of outcomes")
-        if kind not in (b"J", b"T"):
+        if kind == b"F" and length > limits.facts_bytes:
+            raise TooMuch(f"more than {limits.facts_bytes} bytes of facts")
+        if kind not in (b"J", b"T", b"F"):
             raise MalformedInput("message is malformed", f"there is no frame of kind {kind!r}")
 
     def _take(self, kind: bytes, payload: bytes) -> Progress | None:
@@ -91,6 +94,11 @@ class Intake:
         if isinstance(message, Table):
             self._table_bytes += len(payload)
             self._keep_table(message)
+            return None
+        if isinstance(message, Facts):
+            if self.facts is not None:
+                raise TooMuch("facts twice")
+            self.facts = message
             return None
         self._json_bytes += len(payload)
         if isinstance(message, End):

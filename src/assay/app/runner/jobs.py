@@ -18,7 +18,7 @@ from assay.core.canonical import Json
 from assay.core.checks import Check
 from assay.core.digests import Digest
 from assay.core.errors import UsageError
-from assay.core.outcomes import FileVerdict, Finding, Measurement, Progress, Skipped, Table
+from assay.core.outcomes import Facts, FileVerdict, Finding, Measurement, Progress, Skipped, Table
 from assay.predictors.declared import extra_of_predictor
 
 MAX_SEED = 2**53
@@ -36,6 +36,7 @@ class Limits:
     output_bytes: int = 64 << 20
     tables: int = 16
     table_bytes: int = 256 << 20
+    facts_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ Kept = Finding | Measurement | FileVerdict | Skipped
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of a job. `tables` holds every table that a measurement names; both empty where it failed.
+    """What came of a job. `tables` holds every table that a measurement names, `facts` what a scan saw; neither where it failed.
 
     `peak_bytes` includes the memory shared with preloaded libraries. `unenforced` names limits that this system
     cannot hold, such as memory on macOS.
@@ -135,6 +136,7 @@ class JobResult:
     cpu_s: float
     peak_bytes: int
     unenforced: tuple[str, ...] = ()
+    facts: Facts | None = None
 
     @property
     def check_id(self) -> str:

@@ -3,6 +3,7 @@
     frame   = kind (1 byte) length (4 bytes, big endian) payload
     "J"       one JSON object: an outcome {"type": "finding", ...}, or the end {"type": "end", "failure": null | {...}}
     "T"       rows (8 bytes, big endian), row root (32 bytes), table bytes
+    "F"       length of a JSON head (4 bytes, big endian), the head {"schema": ..., "lists": [[name, sha256], ...]}, facts
 
 The worker may have run a hostile model, so nothing here is pickled, and the reader checks every field: type, length, range, NaN,
 unknown names. The writer runs the same checks, so an honest check learns in plain words what was wrong with its outcome.
@@ -23,13 +24,26 @@ from assay.app.runner.jobs import Failure, FailureKind
 from assay.core.canonical import Json, parse
 from assay.core.digests import is_digest
 from assay.core.errors import MalformedInput
-from assay.core.outcomes import FileVerdict, Finding, Measurement, Outcome, Progress, Severity, Skipped, Table, Verdict
+from assay.core.outcomes import (
+    Facts,
+    FileVerdict,
+    Finding,
+    Measurement,
+    Outcome,
+    Progress,
+    Severity,
+    Skipped,
+    Table,
+    Verdict,
+)
 
 MAX_JSON_BYTES = 4 << 20
 MAX_TEXT = 4096
 MAX_COUNT = 2**53
 HEADER = struct.Struct(">cI")
 TABLE_HEADER = struct.Struct(">Q32s")
+FACTS_HEADER = struct.Struct(">I")
+MAX_LISTS = 256
 _METRIC = re.compile(r"[a-z][a-z0-9_]{0,63}(\.[a-z0-9_]{1,64}){0,8}")
 
 
@@ -52,6 +66,10 @@ def write(message: Message) -> bytes:
     if isinstance(message, Table):
         table = _checked_table(message)
         return _frame(b"T", TABLE_HEADER.pack(table.rows, bytes.fromhex(table.row_root)) + table.data)
+    if isinstance(message, Facts):
+        facts = _checked_facts(message)
+        head = json.dumps({"schema": facts.schema, "lists": facts.lists}).encode()
+        return _frame(b"F", FACTS_HEADER.pack(len(head)) + head + facts.data)
     if isinstance(message, End):
         said = message.failure and {"kind": str(message.failure.kind), "text": message.failure.text}
         return _frame(b"J", json.dumps({"type": "end", "failure": said}).encode())
@@ -74,6 +92,8 @@ def read(kind: bytes, payload: bytes) -> Message:
             raise MalformedInput("table is malformed", "it is shorter than its header")
         rows, root = TABLE_HEADER.unpack_from(payload)
         return _checked_table(Table(payload[TABLE_HEADER.size :], rows, root.hex()))
+    if kind == b"F":
+        return _read_facts(payload)
     if kind != b"J":
         raise MalformedInput("message is malformed", f"there is no frame of kind {kind!r}")
     value = parse(payload, what="message", max_bytes=MAX_JSON_BYTES, max_depth=16)
@@ -86,7 +106,7 @@ def _frame(kind: bytes, payload: bytes) -> bytes:
     if kind == b"J" and len(payload) > MAX_JSON_BYTES:
         raise MalformedInput("the outcome is too large", f"{len(payload)} bytes of JSON, at most {MAX_JSON_BYTES}")
     if len(payload) >= 2**32:
-        raise MalformedInput("the table is too large", f"{len(payload)} bytes")
+        raise MalformedInput("the table or the facts are too large", f"{len(payload)} bytes")
     return HEADER.pack(kind, len(payload)) + payload
 
 
@@ -258,3 +278,26 @@ def _checked_table(table: Table) -> Table:
     _count(table.rows, "table: rows")
     _digest(table.row_root, "table: row_root")
     return table
+
+
+def _read_facts(payload: bytes) -> Facts:
+    if len(payload) < FACTS_HEADER.size:
+        raise MalformedInput("facts are malformed", "they are shorter than their header")
+    start = FACTS_HEADER.size + FACTS_HEADER.unpack_from(payload)[0]
+    head = parse(payload[FACTS_HEADER.size : start], what="head of facts", max_bytes=MAX_JSON_BYTES, max_depth=4)
+    if not isinstance(head, dict) or head.keys() != {"schema", "lists"} or not isinstance(head["lists"], list):
+        raise MalformedInput("facts are malformed", "their head has other fields")
+    lists = tuple(tuple(pair) if isinstance(pair, list) else () for pair in head["lists"])
+    return _checked_facts(Facts(payload[start:], head["schema"], lists))
+
+
+def _checked_facts(facts: Facts) -> Facts:
+    if not isinstance(facts.data, bytes) or not facts.data:
+        raise _refuse("facts: data", "they are not bytes, or empty")
+    _filled(facts.schema, "facts: schema")
+    if len(facts.lists) > MAX_LISTS or any(len(pair) != 2 for pair in facts.lists):
+        raise _refuse("facts: lists", f"they are no pairs, or more than {MAX_LISTS}")
+    for name, digest in facts.lists:
+        _filled(name, "facts: name of a list")
+        _digest(digest, "facts: digest of a list")
+    return facts

@@ -9,28 +9,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from assay.checks.model_file.judge import judge
 from assay.checks.model_file.judgement import MAX_PROBLEMS, Judgement
-from assay.checks.model_file.readers import judged
+from assay.checks.model_file.lists import AddedList, Lists
+from assay.checks.model_file.readers import facts_of
+from assay.checks.model_file.stored import Keeper
 from assay.core.assets import Asset, Kind
 from assay.core.checks import Context, Family, check
-from assay.core.outcomes import FileVerdict, Finding, Outcome, Progress, Skipped
+from assay.core.outcomes import Facts, FileVerdict, Finding, Outcome, Progress, Skipped
+from assay.formats.facts import SCHEMA
 
 ID = "model_file.format"
 MAX_FINDINGS = 800
 
 
-@check(ID, kinds={Kind.MODEL}, version=2, family=Family.SCAN, maps_to=("mitre-atlas:AML.T0011.000",))
+@check(
+    ID,
+    kinds={Kind.MODEL},
+    version=3,
+    family=Family.SCAN,
+    maps_to=("mitre-atlas:AML.T0011.000",),
+    defaults={"lists": []},
+)
 def format(asset: Asset, context: Context) -> Iterator[Outcome]:
     """What each file of a model is, and whether loading it could run code.
 
-    One verdict a file, and a finding for each reason that a file is not clean. Rules are those of `rules.RULES`.
+    One verdict a file, and a finding for each reason that a file is not clean. Rules are those of `rules.RULES`. The facts that
+    were judged are kept, so that later lists judge them again. The option `lists` holds what the project file names there.
     """
     entries = asset.manifest.entries
-    told = 0
+    lists = Lists(AddedList(item["name"], item["text"].encode()) for item in context.options["lists"])
+    keeper, told = Keeper(), 0
     for number, entry in enumerate(entries):
         yield Progress(number, len(entries), entry.path)
         with context.open(asset, entry.path) as handle:
-            judgement = judged(handle, entry.path, entry.size)
+            facts = facts_of(handle, entry.path, entry.size)
+        keeper.keep(entry, facts)
+        judgement = judge(facts, lists)
         for finding in findings_of(entry.path, judgement):
             told += 1
             if told <= MAX_FINDINGS:
@@ -40,6 +55,7 @@ def format(asset: Asset, context: Context) -> Iterator[Outcome]:
         yield Skipped(
             f"{told - MAX_FINDINGS} findings", f"only the first {MAX_FINDINGS} are listed; every verdict counts"
         )
+    yield Facts(keeper.blob(), SCHEMA, lists.digests())
     yield Progress(len(entries), len(entries), "done")
 
 

@@ -1,7 +1,7 @@
 """Turns facts and lists into a judgement. Pure, so that newer lists judge old evidence without the file.
 
-judge(read_file(source), default_lists())        # the scan of a file
-judge(facts_from_json(stored), newer_lists)      # the same question asked again, years later
+judge(read_facts(data, "m.pkl"), default_lists())      # the scan of a file
+judge(read_stored(blob)["m.pkl"].facts, newer_lists)   # the same question asked again, years later
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from assay.checks.model_file.names import is_dangerous
 from assay.checks.model_file.pickles import PickleJudge
 from assay.core.outcomes import Verdict
 from assay.formats.facts import Fact, FileFacts
+from assay.formats.skops_file import allowed_types
 
 # facts that mean one rule whatever they say; their data are the words
 RULE_OF = {
@@ -76,7 +77,8 @@ def _hidden(pickles: PickleJudge) -> Callable[[Fact], Iterator[Problem]]:
 
 
 def _skops_type(fact: Fact) -> Iterator[Problem]:
-    loader, name, is_listed = fact.data
-    if not is_listed:
+    """A name in the role that a loader of skops gives it."""
+    loader, name = fact.data
+    if name not in allowed_types().get(loader, ()):
         rule = "ASY-PKL-001" if is_dangerous(name) else "ASY-PKL-002"
         yield Problem(rule, f"{loader} names {name[:200]}", fact.offset, fact.member)

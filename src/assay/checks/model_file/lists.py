@@ -13,17 +13,28 @@ from __future__ import annotations
 
 import _compat_pickle
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from assay.core.canonical import Json
+from assay.core.digests import Digest, is_digest, sha256, short
 from assay.core.errors import UsageError
+from assay.formats.skops_file import TYPES_FILE
 
 FOLDER = Path(__file__).with_name("allow")
 SCHEMA = "urn:assay:allow-list:v1"
+MAX_LIST_BYTES = 8 << 20
+CONSTRAINTS = frozenset(
+    {
+        "str", "int", "small", "float", "bool", "none", "bytes", "tuple", "list", "dict", "set", "const", "shape", "type", "builtin",
+        "any",
+    }
+)  # fmt: skip
+_KEYS = frozenset({"role", "args", "makes", "items", "state", "slots", "new", "why"})
 LIBRARIES = frozenset({"numpy", "scipy", "sklearn", "pandas", "joblib", "torch", "xgboost", "lightgbm", "torchvision"})
 
 
@@ -40,14 +51,32 @@ class Entry(NamedTuple):
     why: str = ""
 
 
-class Lists:
-    """All lists together; the union of their entries holds. `digests` say which they were, for the statement."""
+@dataclass(frozen=True)
+class AddedList:
+    """An allow-list that somebody adds to those that ship with Assay; `data` are the bytes of its file."""
 
-    def __init__(self, extra: Iterable[Path] = (), libraries: Iterable[str] | None = None) -> None:
+    name: str
+    data: bytes = field(repr=False)
+
+    @property
+    def sha256(self) -> Digest:
+        """What names it in statements."""
+        return sha256(self.data)
+
+
+class Lists:
+    """All lists together; the union of their entries holds."""
+
+    def __init__(self, added: Iterable[AddedList] = (), libraries: Iterable[str] | None = None) -> None:
+        """Reads the added lists; those of libraries are read when a name of theirs first appears.
+
+        Raises:
+            UsageError: an added list is malformed.
+        """
         self._libraries = LIBRARIES if libraries is None else frozenset(libraries)
         self._loaded: dict[str, Mapping[str, Mapping[str, Json]]] = {}
-        self._extra = [_read(path) for path in extra]
-        self.digests: dict[str, str] = {}
+        self._added = tuple(added)
+        self._extra = [_entries_of(one) for one in self._added]
 
     def find(self, module: str, name: str) -> Entry | None:
         """The entry of an exact name in the spelling of Python 3."""
@@ -57,12 +86,17 @@ class Lists:
                 return _entry(found)
         return None
 
+    def digests(self) -> tuple[tuple[str, Digest], ...]:
+        """Name and digest of every list that has a say, also of those that no name was looked up in."""
+        paths = [FOLDER / f"{library}.json" for library in sorted({*self._libraries, "python"})]
+        paths.append(TYPES_FILE)
+        ours = [(f"assay/{path.stem}", sha256(path.read_bytes())) for path in paths if path.exists()]
+        return (*ours, *((one.name, one.sha256) for one in self._added))
+
     def _of(self, library: str) -> Mapping[str, Mapping[str, Json]]:
         if library not in self._loaded:
             path = FOLDER / f"{library}.json"
-            data = path.read_bytes() if path.exists() else b""
-            self._loaded[library] = json.loads(data)["entries"] if data else {}
-            self.digests[library] = sha256(data).hexdigest()
+            self._loaded[library] = json.loads(path.read_bytes())["entries"] if path.exists() else {}
         return self._loaded[library]
 
 
@@ -85,18 +119,60 @@ def spellings(module: str, name: str) -> list[tuple[str, str]]:
     return [(module, name)]
 
 
-def _read(path: Path) -> Mapping[str, Mapping[str, Json]]:
+def read_list(text: str) -> AddedList:
+    """The allow-list in a file that is named by its path, or by `PATH@sha256:HEX` so that no other bytes can take its place.
+
+    Raises:
+        UsageError: it cannot be read, has another digest, or is no allow-list.
+    """
+    path, at, digest = text.rpartition("@sha256:")
+    if not at or not is_digest(digest):
+        path, digest = text, ""
     try:
-        value = json.loads(path.read_bytes())
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_LIST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot use the allow-list {path}", str(error)[:200]) from error
+    found = AddedList(Path(path).name, data)
+    if digest and found.sha256 != digest:
+        why = f"its digest begins {short(found.sha256)}, not {short(digest)}"
+        raise UsageError(f"cannot use the allow-list {path}", why, "review it and name its new digest")
+    _entries_of(found)
+    return found
+
+
+def _entries_of(added: AddedList) -> Mapping[str, Mapping[str, Json]]:
+    try:
+        if len(added.data) > MAX_LIST_BYTES:
+            raise ValueError(f"it has more than {MAX_LIST_BYTES} bytes")
+        value = json.loads(added.data.decode("utf-8"))
         if value["schema"] != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
         entries: Mapping[str, Mapping[str, Json]] = value["entries"]
-        for module in entries.values():
-            for found in module.values():
-                _entry(found)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"cannot use the allow-list {path}", str(error)[:200]) from error
+        for module, names in entries.items():
+            for name, found in names.items():
+                if problem := _problem(found):
+                    raise ValueError(f"{module}:{name}: {problem}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(f"cannot use the allow-list {added.name}", str(error)[:200]) from error
     return entries
+
+
+def _problem(found: Json) -> str:
+    """Why an entry does not say one clear thing; a word that nothing knows would clear nothing, in silence."""
+    if isinstance(found, str):
+        return "" if re.fullmatch("inert|t[isxne]*", found) else f"{found[:40]!r} is no entry"
+    if unknown := sorted(set(found) - _KEYS):
+        return f"{unknown[0][:40]!r} is unknown here"
+    if found.get("role") not in ("type", "function", "inert"):
+        return f"the role {str(found.get('role'))[:40]!r} is none of type, function, inert"
+    words = [word for wanted in found.get("args") or () for word in wanted.rstrip("?*").split("|")]
+    wrong = [word for word in words if word not in CONSTRAINTS and word[:1] != "=" and not _is_named(word)]
+    return f"the constraint {wrong[0][:40]!r} is not known" if wrong else ""
+
+
+def _is_named(word: str) -> bool:
+    return word[:2] in ("g:", "m:") and word.count(":") == 2
 
 
 def _entry(found: Json) -> Entry:

@@ -15,7 +15,7 @@ _CODE = ("cwe:502", "mitre-atlas:AML.T0011.000", "owasp-ml:ML06:2023", "owasp-ll
 _HIDDEN = ("mitre-atlas:AML.T0018.002",)
 _SUPPLY = ("mitre-atlas:AML.T0010.003",)
 _REFUSE = "do not load this file; ask its author for weights in safetensors or skops"
-_SAVE = "save weights as safetensors, or scikit-learn models with skops; or review the name and pass an allow-list with `--allow`"
+_SAVE = "save weights as safetensors, or scikit-learn models with skops; or review the name and pass an allow-list with `--lists`"
 _AGAIN = "fetch the file again from its author; if it stays so, do not load it"
 
 

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 
 from assay.app.examine import Plan, examine
 from assay.app.examined import Examination
+from assay.app.rejudge import rejudge
 from assay.app.runner.discovery import discover, select
 from assay.app.runner.jobs import Event, Finished, Limits, Progressed, Started
 from assay.app.workspace import Workspace
+from assay.checks.model_file.lists import AddedList, read_list
+from assay.core.assets import Kind, Reference
 from assay.core.canonical import Json
 from assay.core.decisions import as_json
 from assay.core.errors import UsageError
@@ -35,6 +38,15 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             "--only", metavar="GLOB", action="append", default=[], help="only checks whose id matches; may be repeated"
         )
+        parser.add_argument(
+            "--lists", metavar="FILE", action="append", default=[],
+            help="one more allow-list for model files, FILE or FILE@sha256:HEX; may be repeated",
+        )  # fmt: skip
+        parser.add_argument(
+            "--rejudge",
+            action="store_true",
+            help="judge the facts of the newest scan again with the lists of today; opens no file",
+        )
         parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
         parser.add_argument(
             "--tested-on",
@@ -58,18 +70,50 @@ def run(command: str, options: argparse.Namespace) -> int:
 def _check(session: Session) -> int:
     options = session.options
     limits = Limits(wall_s=options.timeout, cpu_s=options.timeout, memory_bytes=options.memory << 20)
+    lists = tuple(map(read_list, options.lists))
     done: list[Examination] = []
     with session.open() as workspace, bars(session) as update:
+        if options.rejudge:
+            return _finish(session, _rejudged(session, workspace, lists))
         tested_on = [resolve(workspace, session.project, name) for name in options.tested_on]
-        plan = Plan(options.only, options.seed, limits, options.workers, tested_on, options.again)
+        plan = Plan(options.only, options.seed, limits, options.workers, tested_on, options.again, lists)
         for version in _wanted(session, workspace, plan):
             if options.dry_run:
                 done += _unrun(session, version, plan)
             else:
                 done += examine(workspace, version, session.project, plan, on_event=lambda event: draw(event, update))
-    report = _report(done, 0 if options.dry_run else _exit_code(done))
+    return _finish(session, done)
+
+
+def _finish(session: Session, done: Sequence[Examination]) -> int:
+    """Prints what was found; the exit code is the worst of it and of checks that could not be imported."""
+    was_nothing_run = session.options.dry_run and not session.options.rejudge
+    report = _report(done, 0 if was_nothing_run else _exit_code(done))
     write_reports(session, report)
     return max(report.exit_code, _unusable(session), key=(0, 3, 1).index)
+
+
+def _rejudged(session: Session, workspace: Workspace, added: Sequence[AddedList]) -> list[Examination]:
+    """The models that are named, or all of assay.yaml that are registered; whether their files are here does not matter.
+
+    Raises:
+        UsageError: there is none, or other checks are asked for.
+    """
+    options = session.options
+    if options.only or options.tested_on:
+        raise UsageError(
+            "--rejudge reads facts of model files", "it runs no other check", "leave out --only and --tested-on"
+        )
+    names = options.assets or [name for name, asset in session.project.assets.items() if asset.about.kind is Kind.MODEL]
+    found = [
+        workspace.registry.resolve(Reference.parse(name))
+        for name in names
+        if options.assets or workspace.registry.versions(name)
+    ]
+    if not found:
+        raise UsageError("nothing to judge", "no model is named or registered", "name it as NAME@VERSION")
+    lists = (*session.project.read_lists(), *added)
+    return [rejudge(workspace, version, lists, log=not options.dry_run) for version in found]
 
 
 def _wanted(session: Session, workspace: Workspace, plan: Plan) -> list[Version]:
@@ -109,7 +153,7 @@ def _report(done: Sequence[Examination], exit_code: int) -> ScanReport:
         Found(f.location.split("@")[0].split(":")[0], e.check.id, f, str(e.version)) for e in done for f in e.findings
     )
     runs = tuple(
-        CheckRun(e.check.id, str(e.version), e.state, e.failure or "; ".join(s.reason for s in e.skipped), e.measurements,
+        CheckRun(e.check.id, str(e.version), e.state, e.failure or "; ".join(filter(None, (e.note, *(s.reason for s in e.skipped)))), e.measurements,
                  e.receipt.digest if e.receipt else None, e.is_recorded)
         for e in done
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import cast
 
 from assay.app.scan import Scan, Scanned, Waiver, exit_code, read_waivers, scan
 from assay.checks.model_file.format import ID, findings_of
-from assay.checks.model_file.lists import Lists
+from assay.checks.model_file.lists import Lists, read_list
 from assay.core.digests import Digest
 from assay.core.errors import UsageError
 from assay.core.outcomes import FileVerdict, Skipped
@@ -30,7 +30,11 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="files and folders")
     parser.add_argument("--no-hash", action="store_true", help="do not compute sha256; nothing can be waived then")
     parser.add_argument(
-        "--allow", metavar="FILE", action="append", default=[], help="one more allow-list; may be repeated"
+        "--lists",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="one more allow-list, FILE or FILE@sha256:HEX; may be repeated",
     )
     parser.add_argument(
         "--suppressions", metavar="FILE", help="waivers: a YAML list of {sha256, rule, reason, expires}"
@@ -43,7 +47,7 @@ def run(command: str, options: argparse.Namespace) -> int:
     if options.suppressions and options.no_hash:
         raise UsageError("--suppressions needs hashes", "waivers are bound to the content", "leave out --no-hash")
     waivers = read_waivers(Path(options.suppressions)) if options.suppressions else ()
-    how = Scan(Lists(map(Path, options.allow)), waivers, not options.no_hash)
+    how = Scan(Lists(map(read_list, options.lists)), waivers, not options.no_hash)
     shown = _Counter(not options.quiet and sys.stderr.isatty())
     found = list(scan(options.paths, how, shown.step))
     shown.end()
