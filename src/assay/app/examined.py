@@ -134,7 +134,9 @@ def _head_of(result: JobResult) -> Json:
     return made | {"inputsSha256": inputs_digest(job)}
 
 
-def head(check: Check, options: Mapping[str, Json], seed: int, started: datetime, finished: datetime) -> dict[str, Json]:
+def head(
+    check: Check, options: Mapping[str, Json], seed: int, started: datetime, finished: datetime
+) -> dict[str, Json]:
     """Who looked, with which code and options, and when."""
     return {
         "check": {"codeSha256": code_digest(check), "id": check.id, "version": check.version},
