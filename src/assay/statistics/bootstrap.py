@@ -60,6 +60,10 @@ class Draws:
         """The variance of the estimate."""
         return float(self.lower.var() + self.upper.var()) / 2
 
+    def lean(self) -> float:
+        """Half the distance between the two."""
+        return float(self.upper.mean() - self.lower.mean()) / 2
+
 
 def checked_draws(draws: int) -> int:
     """At least 100 resamples, or ValueError: fewer cannot speak of 5 %."""

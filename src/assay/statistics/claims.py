@@ -12,10 +12,17 @@ unequal tables, a margin of 0 or less and an alpha outside 0..0.5.
 | mean_limit, rank_limit (auc) | studentised, skewness corrected | the same |
 | gap_limit | score test of every ordered pair | the same, Bonferroni |
 | rank_limit (tpr_at_fpr) | stratified bootstrap | the same |
+| cells_limit | Bayesian bootstrap of the kinds of row, one unseen row more | the same |
+| count_limit | Clopper-Pearson, divided by the detector's recall | Clopper-Pearson |
+| clustered_limit | Student's t over clusters | the same |
 | share_paired | Tango's score test, or exact below 30 disagreements | exact McNemar |
 | mean_paired, rank_paired (auc) | studentised, skewness corrected | the same |
 | gap_paired | every ordered pair against the same pair, or the widest, of the other model | the same |
 | rank_paired (tpr_at_fpr) | bootstrap of the paired rows | the same |
+| cells_paired | Bayesian bootstrap of the paired kinds of row, one unseen row more | the same |
+| count_change | score test of two independent shares | Fisher's exact test |
+| clustered_change, clustered_cells_change, clustered_area_change | Student's t over clusters | the same |
+| recipe_change | Student's or Welch's t over seeds | the same |
 """
 
 from __future__ import annotations
@@ -25,11 +32,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from assay.statistics import paired, sample_size
-from assay.statistics.bootstrap import DRAWS, Draws
+from assay.statistics.answers import limit_claim, paired_claim
+from assay.statistics.bootstrap import DRAWS
+from assay.statistics.cells import Measure, cells_interval, cells_limit, cells_paired
+from assay.statistics.clusters import (
+    TooFewClusters,
+    clustered_area_change,
+    clustered_cells_change,
+    clustered_change,
+    clustered_limit,
+)
+from assay.statistics.counts import Canaries, count_change, count_limit
 from assay.statistics.differences import gap_rows, largest_gap
 from assay.statistics.exact_paired import FEW, exact_paired
 from assay.statistics.gap_change import gap_contrasts
-from assay.statistics.gaps import SWAP, gap_change, gap_change_interval, gap_interval, paired_cells
+from assay.statistics.gaps import gap_change, gap_change_interval, gap_interval, paired_cells
+from assay.statistics.group_moments import Moments, Side, checked_side, moments_of_cells, moments_of_rows
 from assay.statistics.holm import holm
 from assay.statistics.inputs import (
     Bools,
@@ -56,17 +74,34 @@ from assay.statistics.ranks import (
     rank_interval,
 )
 from assay.statistics.results import Interval, Limit, LimitClaim, PairedClaim
-from assay.statistics.studentised import Spread, mean_interval, spread
+from assay.statistics.seeds import LEAST_SEEDS, recipe_change
+from assay.statistics.studentised import mean_interval, spread
 
 __all__ = [
+    "LEAST_SEEDS",
+    "Canaries",
     "Interval",
     "Limit",
     "LimitClaim",
+    "Measure",
     "PairedClaim",
+    "Side",
+    "TooFewClusters",
+    "cells_interval",
+    "cells_limit",
+    "cells_paired",
+    "checked_side",
+    "clustered_area_change",
+    "clustered_cells_change",
+    "clustered_change",
+    "clustered_limit",
+    "count_change",
+    "count_limit",
     "gap_change_interval",
     "gap_interval",
     "gap_limit",
     "gap_paired",
+    "gap_paired_rows",
     "holm",
     "mean_interval",
     "mean_limit",
@@ -74,6 +109,7 @@ __all__ = [
     "rank_interval",
     "rank_limit",
     "rank_paired",
+    "recipe_change",
     "share_interval",
     "share_limit",
     "share_paired",
@@ -99,7 +135,7 @@ def mean_limit(
     `seed` and `draws` are accepted so that all claims are asked alike; the method needs none.
     """
     checked = finite(values, "values", at_least=2)
-    return _limit(spread(checked), checked.size, limit, checked_limit(limit), alpha, metrics)
+    return limit_claim(spread(checked), checked.size, limit, alpha, metrics)
 
 
 def gap_limit(
@@ -129,12 +165,12 @@ def rank_limit(
 
     Ties count against the model. `rows_needed` counts members and others, in the proportion seen.
     """
-    up, scores, rate = checked_limit(limit, 0, 1), checked_scores(members, others), false_positive_rate(metric)
+    scores, rate = checked_scores(members, others), false_positive_rate(metric)
     n = scores.members.size + scores.others.size
     if rate is None:
-        return _limit(area_spread(scores), n, limit, up, alpha, metrics, low=0.0, high=1.0)
+        return limit_claim(area_spread(scores), n, limit, alpha, metrics, low=0.0, high=1.0)
     found = found_draws(scores, rate, draws, np.random.default_rng(seed))
-    return _limit(found, n, limit, up, alpha, metrics)
+    return limit_claim(found, n, limit, alpha, metrics, low=0.0, high=1.0)
 
 
 def share_paired(
@@ -158,9 +194,11 @@ def share_paired_counts(
     if lost + gained < FEW:
         better, worse = exact_paired(lost, gained, n, alpha), exact_paired(gained, lost, n, alpha)
         p_not_worse, low, high = better.p(-margin), better.low(alpha), -worse.low(alpha)
+        beyond = worse.p(margin)
     else:
         counts = np.array([lost, gained], np.float64), np.array([gained, lost], np.float64), np.full(2, float(n))
         p_not_worse = float(paired.tango_p(*counts, np.full(2, -margin))[0])
+        beyond = float(paired.tango_p(*counts, np.full(2, margin))[1])
         low, minus_high = (float(bound) for bound in paired.tango_low(*counts, alpha))
         high = -minus_high
     return PairedClaim(
@@ -169,6 +207,7 @@ def share_paired_counts(
         high=high,
         p_not_worse=p_not_worse,
         p_regression=regression,
+        p_beyond=beyond,
         rows_needed=sample_size.rows_for_paired_share(
             sample_size.planned_disagreement(lost + gained, n), margin, alpha, checked_power(metrics), assumed
         ),
@@ -195,7 +234,7 @@ def mean_paired(
     """
     new, old = finite(candidate, "candidate", at_least=2), finite(baseline, "baseline", at_least=2)
     same_rows(candidate=new, baseline=old)
-    return _change(spread(sign_of(better) * (new - old)), new.size, margin, alpha, metrics)
+    return paired_claim(spread(sign_of(better) * (new - old)), new.size, margin, alpha, metrics)
 
 
 def gap_paired(
@@ -215,12 +254,41 @@ def gap_paired(
     the method needs none.
     """
     cells = paired_cells(groups, candidate_ok, baseline_ok)
-    swapped = cells[:, SWAP]
+    return _gap_claim(
+        moments_of_cells(cells), float(gap_change(cells)), int(cells.sum()), margin, better, alpha, metrics
+    )
+
+
+def gap_paired_rows(
+    groups: Ints,
+    candidate: Side,
+    baseline: Side,
+    margin: float,
+    better: str,
+    clusters: Ints | None = None,
+    alpha: float = 0.05,
+    metrics: int = 1,
+) -> PairedClaim:
+    """The same where the two models divide by different rows (precision), where rows have values, or come in clusters."""
+    moments = moments_of_rows(groups, candidate, baseline, clusters)
+    plain = [_largest_gap(groups, side) for side in (candidate, baseline)]
+    n = int((candidate.counts | baseline.counts).sum())
+    return _gap_claim(moments, plain[0] - plain[1], n, margin, better, alpha, metrics)
+
+
+def _largest_gap(groups: Ints, side: Side) -> float:
+    _, index = np.unique(groups[side.counts], return_inverse=True)
+    return float(np.ptp(np.bincount(index, weights=side.values[side.counts]) / np.bincount(index)))
+
+
+def _gap_claim(
+    moments: Moments, grown_by: float, n: int, margin: float, better: str, alpha: float, metrics: int
+) -> PairedClaim:
     # A gap of which more is better has lost what the baseline had: the roles of the two models change places.
-    worse, better_by = (cells, swapped) if sign_of(better) < 0 else (swapped, cells)
-    grown, shrunk = gap_contrasts(worse), gap_contrasts(better_by)
-    estimate, n = sign_of(better) * float(gap_change(cells)), int(cells.sum())
-    margin, regression = checked_margin(margin), shrunk.p_below(0.0)
+    worse = moments if sign_of(better) < 0 else moments.swapped
+    grown, shrunk = gap_contrasts(worse), gap_contrasts(worse.swapped)
+    estimate, regression = sign_of(better) * grown_by, shrunk.p_below(0.0)
+    margin = checked_margin(margin)
     reach = margin + (estimate if regression <= alpha else 0.0)
     return PairedClaim(
         estimate=estimate,
@@ -228,6 +296,7 @@ def gap_paired(
         high=shrunk.high(alpha),
         p_not_worse=grown.p_below(margin),
         p_regression=regression,
+        p_beyond=shrunk.p_below(-margin),
         rows_needed=grown.rows(n, reach, alpha, checked_power(metrics)),
         n=n,
         lost=None,
@@ -261,48 +330,10 @@ def rank_paired(
     n, rate = new.members.size + new.others.size, false_positive_rate(metric)
     rng = np.random.default_rng(seed)
     change = area_change(new, old, paired) if rate is None else found_change(new, old, rate, draws, rng, paired)
-    return _change(change if sign_of(better) > 0 else change.mirrored(), n, margin, alpha, metrics)
+    return paired_claim(change if sign_of(better) > 0 else change.mirrored(), n, margin, alpha, metrics)
 
 
 def _edges(limit: Limit) -> tuple[bool, bool]:
     """Limits of a value in 0..1 that every model keeps, and that none can keep."""
     at = (limit.op, limit.value)
     return at in ((">=", 0), ("<=", 1)), at in ((">", 1), ("<", 0))
-
-
-def _limit(
-    found: Spread | Draws,
-    n: int,
-    limit: Limit,
-    up: int,
-    alpha: float,
-    metrics: int,
-    low: float = -np.inf,
-    high: float = np.inf,
-) -> LimitClaim:
-    above, below = found.p_above(limit.value), found.p_below(limit.value)
-    reach, variance = up * (found.estimate - limit.value), n * found.variance()
-    return LimitClaim(
-        low=max(low, found.low(alpha)),
-        high=min(high, found.high(alpha)),
-        p_pass=above if up > 0 else below,
-        p_fail=below if up > 0 else above,
-        rows_needed=sample_size.rows_for_normal(variance, reach, alpha, checked_power(metrics)),
-    )
-
-
-def _change(found: Spread | Draws, n: int, margin: float, alpha: float, metrics: int) -> PairedClaim:
-    """Rows are planned for no change at all, unless the data rule that out."""
-    margin, regression = checked_margin(margin), found.p_below(0.0)
-    assumed = found.estimate if regression <= alpha else 0.0
-    return PairedClaim(
-        estimate=found.estimate,
-        low=found.low(alpha),
-        high=found.high(alpha),
-        p_not_worse=found.p_above(-margin),
-        p_regression=regression,
-        rows_needed=sample_size.rows_for_normal(n * found.variance(), margin + assumed, alpha, checked_power(metrics)),
-        n=n,
-        lost=None,
-        gained=None,
-    )

@@ -12,8 +12,6 @@ from assay.statistics.results import Interval
 
 CELLS = 4
 """Kinds of row in a group: both wrong, only the baseline right, only the candidate right, both right."""
-SWAP = [0, 2, 1, 3]
-"""The order of the kinds once candidate and baseline change places."""
 
 
 def gap_interval(

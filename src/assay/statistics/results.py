@@ -52,8 +52,9 @@ class PairedClaim:
 
     `low` and `high` are one-sided bounds of the difference, each at confidence 1 - alpha. `p_not_worse` is the
     p-value of "worse by the margin or more" (small speaks for pass), `p_regression` that of "not worse at all" (small
-    speaks for fail). `rows_needed` is the size of the whole table, as in `LimitClaim`. `lost` and `gained` count the
-    rows that only the baseline, and only the candidate, got right; None for metrics that are not shares.
+    speaks for fail), `p_beyond` that of "not worse by more than the margin" (small speaks for fail). `rows_needed` is
+    the size of the whole table, as in `LimitClaim`. `lost` and `gained` count the rows that only the baseline, and only
+    the candidate, got right; None for metrics that are not shares.
     """
 
     estimate: float
@@ -61,6 +62,7 @@ class PairedClaim:
     high: float
     p_not_worse: float
     p_regression: float
+    p_beyond: float
     rows_needed: int | None
     n: int
     lost: int | None

@@ -59,6 +59,10 @@ class Spread:
         """The variance of the estimate."""
         return self.error**2
 
+    def lean(self) -> float:
+        """None: the formula leans to neither side."""
+        return 0.0
+
     def interval(self, level: float, method: str, n: int) -> Interval:
         """Two-sided interval with the correction, for reports."""
         t = float(stdtrit(self.freedom, 0.5 + checked_level(level) / 2))
