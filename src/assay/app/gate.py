@@ -50,7 +50,8 @@ def gate(workspace: Workspace, version: Version, stage: str, policies: Sequence[
     sound = SoundLedger.of(workspace)
     reader = Reader(sound, sound.chain)
     compared = baseline or _baseline(workspace, reader, version, stage, policies)
-    view = collect(workspace, reader, sound, version, stage, compared)
+    anchors = [policy.anchor for policy in policies if policy.anchor]
+    view = collect(workspace, reader, sound, version, stage, compared, anchors)
     decision = decide(view, policies, stamp(workspace.clock()))
     if is_dry:
         return Gated(decision, None, compared, view)

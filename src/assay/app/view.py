@@ -7,6 +7,9 @@ the lifecycle is taken from the registry's table, where it can make an answer st
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from assay.app.reader import Reader
 from assay.app.sound import SoundLedger
 from assay.app.verify import quarantines
@@ -16,6 +19,7 @@ from assay.core.decisions import as_json
 from assay.core.digests import Digest
 from assay.core.errors import EvidenceError
 from assay.evidence.predicates import Predicate
+from assay.policy.looks import WORN_AFTER
 from assay.policy.view import Evidence, Head, Standing, View
 from assay.registry.lifecycle import State
 from assay.registry.queries import Version
@@ -26,8 +30,8 @@ _REGISTRARS = {"registrar", "data-owner"}
 
 
 def collect(workspace: Workspace, reader: Reader, sound: SoundLedger, version: Version, stage: str,
-            baseline: Version | None) -> View:  # fmt: skip
-    """The view of one candidate at the head of `sound`, read by `reader`.
+            baseline: Version | None, anchors: Sequence[Digest] = ()) -> View:  # fmt: skip
+    """The view of one candidate at the head of `sound`, read by `reader`; `anchors` are what policies pin besides.
 
     Raises:
         EvidenceError: no trusted registrar registered the candidate.
@@ -38,11 +42,27 @@ def collect(workspace: Workspace, reader: Reader, sound: SoundLedger, version: V
     head = Head(reader.trust.log.origin, sound.size, sound.root.hex())
     subject = standing_of(reader, version)
     base = standing_of(reader, baseline) if baseline else None
-    digests = [subject.digest, *_related_digests(subject)]
+    digests = [subject.digest, *_related_digests(subject), *anchors]
     if base is not None:
         digests += [base.digest, *_related_digests(base)]
     found = {e.index: e for digest in dict.fromkeys(digests) for e in reader.about(digest)}
-    return View(stage, subject, base, head, tuple(found[i] for i in sorted(found)), workspace.blobs.get)
+    evidence = tuple(found[i] for i in sorted(found))
+    return View(stage, subject, base, head, evidence, workspace.blobs.get, _wear(reader, sound))
+
+
+def _wear(reader: Reader, sound: SoundLedger) -> dict[Digest, int]:
+    """How many assets were evaluated on each dataset; nothing is read while too few were for anybody to care."""
+    leaves = [leaf for leaf in sound.mentioning(Predicate.EVAL_RESULT) if leaf.type == Predicate.EVAL_RESULT]
+    assets = {leaf.subjects[0] for leaf in leaves}
+    if len(assets) <= WORN_AFTER:
+        return {}
+    judged = Counter(dataset for asset in sorted(assets) for dataset in _datasets(reader, asset))
+    return {dataset: count for dataset, count in judged.items() if count > WORN_AFTER}
+
+
+def _datasets(reader: Reader, asset: Digest) -> set[Digest]:
+    said = (e.predicate.get("dataset") for e in reader.about(asset) if e.type == Predicate.EVAL_RESULT and e.roles)
+    return {item["sha256"] for item in said if isinstance(item, dict)}
 
 
 def standing_of(reader: Reader, version: Version) -> Standing:

@@ -36,6 +36,7 @@ __all__ = ["Policy", "read_policy"]
 
 POLICY_SCHEMA: Final = "assay/policy/v1"
 MAX_RULES = 200
+MAX_LOOKS = 100
 MAX_EXPR_BYTES = 2048
 SAME_FIELDS = ("suite", "suite_digest", "dataset", "threat_model", "check_version", "options", "seed")
 SEVERITIES = tuple(str(severity) for severity in Severity)
@@ -46,6 +47,7 @@ _ROLE, _ROLE_MEANS = r"[a-z][a-z0-9-]{0,62}", "the name of a role"
 _ALIAS, _ALIAS_MEANS = r"[a-z][a-z0-9_]{0,62}", "lower-case letters, digits and _"
 _METRIC, _METRIC_MEANS = r"[a-z][a-z0-9_]{0,62}(\.[a-z0-9_]{1,62}){1,8}", "ALIAS.METRIC"
 _PATH, _PATH_MEANS = r"[a-z][a-z0-9_]{0,62}(\.([A-Za-z_][A-Za-z0-9_]{0,62}|\*)){1,8}", "ALIAS.FIELD"
+_ANCHOR, _ANCHOR_MEANS = r"sha256:[0-9a-f]{64}", "the digest of an asset, sha256:HEX"
 _GLOB, _GLOB_MEANS = r"[a-z0-9_.*?-]{1,128}", "the name of a check, * for any part"
 _TYPE, _TYPE_MEANS = r"[a-z][a-z0-9-]*|[a-z][a-z0-9+.-]*:[!-~]{1,400}", "a short name or URI of a statement type"
 _RESERVED = {"asset", "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let",
@@ -160,9 +162,12 @@ def _evidence(alias: str, node: Node) -> EvidenceSpec:
 
 
 def _baseline(node: Node) -> Baseline:
-    part = node.fields(("stage", "if_absent"), required=("stage",))
+    part = node.fields(("stage", "if_absent", "anchor"), required=("stage",))
     absent = part["if_absent"].choice(("undecided", "absolute-only")) if "if_absent" in part else "undecided"
-    return Baseline(part["stage"].text(_STAGE, _STAGE_MEANS), absent)
+    anchor = part["anchor"].text(_ANCHOR, _ANCHOR_MEANS) if "anchor" in part else None
+    return Baseline(
+        part["stage"].text(_STAGE, _STAGE_MEANS), absent, anchor.removeprefix("sha256:") if anchor else None
+    )
 
 
 def _rule(node: Node, evidence: Mapping[str, EvidenceSpec], frameworks: Mapping[str, str]) -> Rule:
@@ -211,7 +216,7 @@ def _metric(node: Node, evidence: Mapping[str, EvidenceSpec]) -> tuple[str, str]
 
 
 def _threshold(node: Node, evidence: Mapping[str, EvidenceSpec]) -> Threshold:
-    known = ("metric", "op", "value", "bound", "level", "min_n", "min_per_group")
+    known = ("metric", "op", "value", "bound", "level", "min_n", "min_per_group", "looks")
     part = node.fields(known, required=("metric", "op", "value"))
     alias, path = _metric(part["metric"], evidence)
     return Threshold(
@@ -223,11 +228,12 @@ def _threshold(node: Node, evidence: Mapping[str, EvidenceSpec]) -> Threshold:
         _level(part),
         part["min_n"].whole() if "min_n" in part else 0,
         part["min_per_group"].whole() if "min_per_group" in part else 0,
+        _looks(part),
     )
 
 
 def _compare(node: Node, evidence: Mapping[str, EvidenceSpec]) -> Compare:
-    known = ("metric", "better", "margin", "scale", "level", "min_n", "same")
+    known = ("metric", "better", "margin", "scale", "level", "min_n", "same", "total_margin", "claim", "looks")
     part = node.fields(known, required=("metric", "better", "margin"))
     alias, path = _metric(part["metric"], evidence)
     if evidence[alias].about != "asset":
@@ -246,7 +252,29 @@ def _compare(node: Node, evidence: Mapping[str, EvidenceSpec]) -> Compare:
         _level(part),
         part["min_n"].whole() if "min_n" in part else 0,
         same,
+        _total_margin(part),
+        part["claim"].choice(("artifact", "recipe")) if "claim" in part else "artifact",
+        _looks(part),
     )
+
+
+def _total_margin(part: Mapping[str, Node]) -> float | None:
+    if "total_margin" not in part:
+        return None
+    total = part["total_margin"].number()
+    if total < part["margin"].number():
+        raise part["total_margin"].error("the loss since the anchor may not be smaller than that of one release",
+                                         "leave it out for twice the margin")  # fmt: skip
+    return total
+
+
+def _looks(part: Mapping[str, Node]) -> int:
+    looks = part["looks"].whole() if "looks" in part else 1
+    if not 1 <= looks <= MAX_LOOKS:
+        raise part["looks"].error(
+            f"between 1 and {MAX_LOOKS} looks can be planned", "each costs power: alpha is shared"
+        )
+    return looks
 
 
 def _level(part: Mapping[str, Node]) -> float:

@@ -21,8 +21,20 @@ INSTALL_CEL = "pip install 'assay[cel]'"
 
 
 @dataclass(frozen=True)
+class FailClaim:
+    """What speaks for fail: `ratio` is its p/alpha, `reason` the word if it is rejected.
+
+    A final claim fails a rule that passes otherwise, as a limit and the ratchet do; any other then only marks a drift.
+    """
+
+    ratio: float
+    reason: str
+    is_final: bool = False
+
+
+@dataclass(frozen=True)
 class Draft:
-    """A rule's outcome; `fail_ratio` is p/alpha of its fail claim (None: no such claim), `if_failed` the reason then."""
+    """A rule's outcome before the family of rules is looked at, with the claims that may still fail it."""
 
     outcome: RuleOutcome
     reason: str
@@ -33,8 +45,7 @@ class Draft:
     fix: str = ""
     trace: tuple[tuple[str, Json], ...] = ()
     evidence: tuple[Cited, ...] = ()
-    fail_ratio: float | None = None
-    if_failed: str = ""
+    claims: tuple[FailClaim, ...] = ()
 
 
 def undecided(reason: str, text: str, needed: str, evidence: tuple[Cited, ...] = (), fix: str = "") -> Draft:
@@ -43,31 +54,34 @@ def undecided(reason: str, text: str, needed: str, evidence: tuple[Cited, ...] =
 
 
 def family_size(policy: Policy) -> int:
-    """How many claims of a policy can fail by chance."""
-    return sum(_can_fail_by_chance(policy, rule.test) for rule in policy.rules)
+    """How many claims of a policy can fail by chance: one a limit, one a comparison, one more where an anchor is pinned."""
+    return sum(_claims_of(policy, rule.test) for rule in policy.rules)
 
 
 def settle(drafts: Sequence[Draft], family: int) -> tuple[Draft, ...]:
     """Turns drafts whose fail claim is rejected into failures; those that pass all the same are marked as drifting."""
-    claims = sorted((d.fail_ratio, i) for i, d in enumerate(drafts) if d.fail_ratio is not None)
-    rejected: set[int] = set()
-    for rank, (ratio, i) in enumerate(claims):
+    claims = sorted((c.ratio, i, j) for i, d in enumerate(drafts) for j, c in enumerate(d.claims))
+    rejected: set[tuple[int, int]] = set()
+    for rank, (ratio, i, j) in enumerate(claims):
         if ratio * max(1, family - rank) > 1:  # p <= alpha / (K - i + 1); claims without data count as p = 1
             break
-        rejected.add(i)
-    return tuple(_settled(draft, i in rejected) for i, draft in enumerate(drafts))
+        rejected.add((i, j))
+    return tuple(
+        _settled(draft, [c for j, c in enumerate(draft.claims) if (i, j) in rejected]) for i, draft in enumerate(drafts)
+    )
 
 
-def _settled(draft: Draft, is_rejected: bool) -> Draft:
-    if not is_rejected:
+def _settled(draft: Draft, rejected: Sequence[FailClaim]) -> Draft:
+    if not rejected:
         return draft
-    if draft.outcome is RuleOutcome.PASS:
+    final = next((claim for claim in rejected if claim.is_final), None)
+    if draft.outcome is RuleOutcome.PASS and final is None:
         return replace(draft, reason="ok-but-worse")
-    return replace(draft, outcome=RuleOutcome.FAIL, reason=draft.if_failed, rows_needed=None)
+    return replace(draft, outcome=RuleOutcome.FAIL, reason=(final or rejected[0]).reason, rows_needed=None)
 
 
-def _can_fail_by_chance(policy: Policy, test: object) -> bool:
+def _claims_of(policy: Policy, test: object) -> int:
     if isinstance(test, Threshold):
         exact = is_count(test.path, policy.evidence[test.alias].type) or test.op == "==" or test.bound == "estimate"
-        return not exact
-    return isinstance(test, Compare)
+        return int(not exact)
+    return 1 + (policy.anchor is not None) if isinstance(test, Compare) else 0

@@ -23,6 +23,7 @@ from assay.policy.comparisons import needed_words as compare_words
 from assay.policy.drafts import Draft, family_size, settle
 from assay.policy.expr import Expressions, engine_version
 from assay.policy.grammar import Compare, EvidenceSpec, Expr, Policy, Rule, Threshold
+from assay.policy.looks import worn
 from assay.policy.reasons import fix_of
 from assay.policy.selection import Selection, select, select_baseline, type_name
 from assay.policy.tables import Tables
@@ -84,13 +85,13 @@ def _judge(case: Case, tables: Tables, others: frozenset[str]) -> Judged:
         _answer(results, approvals, raw=True),
         results,
         approvals,
-        (*accepted.refusals, *_approval_reasons(approvals), *_no_rule(results)),
+        (*accepted.refusals, *_approval_reasons(approvals), *_no_rule(results), *worn(case, selections.values())),
     )
 
 
 def _drafts(case: Case, selections: Mapping[str, Selection], tables: Tables) -> list[Draft]:
-    baseline = case.view.baseline
-    theirs: dict[str, Selection | None] = {}
+    baseline, anchor = case.view.baseline, case.policy.anchor
+    theirs: dict[str, tuple[Selection | None, Selection | None]] = {}
     expressions = Expressions(case, selections)
     drafts = []
     for rule in case.policy.rules:
@@ -102,8 +103,9 @@ def _drafts(case: Case, selections: Mapping[str, Selection], tables: Tables) -> 
         elif isinstance(test, Compare):
             if test.alias not in theirs:
                 spec = case.policy.evidence[test.alias]
-                theirs[test.alias] = select_baseline(case, spec, baseline.digest) if baseline else None
-            drafts.append(judge_comparison(case, test, selections[test.alias], theirs[test.alias], tables))
+                theirs[test.alias] = (select_baseline(case, spec, baseline.digest) if baseline else None,
+                                      select_baseline(case, spec, anchor) if anchor else None)  # fmt: skip
+            drafts.append(judge_comparison(case, test, selections[test.alias], *theirs[test.alias], tables))
         else:
             drafts.append(expressions.judge(rule, test))
     return drafts

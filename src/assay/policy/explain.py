@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from assay.core.digests import shown
+from assay.core.digests import short, shown
 from assay.core.times import age_text
 from assay.policy.evaluate import evidence_words, words_of
 from assay.policy.grammar import Approvals, Baseline, Expr, OnFail, Policy, Rule, Scope, Waivers
@@ -64,7 +64,10 @@ def _frame_lines(policy: Policy) -> Iterator[str]:
 
 def _baseline_words(baseline: Baseline) -> str:
     absent = "those rules do not apply" if baseline.if_absent == "absolute-only" else "those rules are undecided"
-    return f"It is compared with what stands at {baseline.stage}; while nothing stands there, {absent}."
+    said = f"It is compared with what stands at {baseline.stage}; while nothing stands there, {absent}."
+    if baseline.anchor is None:
+        return said
+    return f"{said}\nIt is also compared with the anchor {shown(short(baseline.anchor))}, so that small losses cannot add up."
 
 
 def _approval_words(approvals: Approvals) -> str:

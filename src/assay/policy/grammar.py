@@ -76,10 +76,14 @@ class EvidenceSpec:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The stage whose asset the candidate is compared with, and what follows if nothing is there yet."""
+    """The stage whose asset the candidate is compared with, and what follows if nothing is there yet.
+
+    `anchor` pins one asset besides, so that many small losses cannot add up; it moves only with the policy.
+    """
 
     stage: str
     if_absent: str = "undecided"
+    anchor: Digest | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Threshold:
     level: float = 0.95
     min_n: int = 0
     min_per_group: int = 0
+    looks: int = 1
 
     @property
     def metric(self) -> str:
@@ -103,7 +108,12 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Compare:
-    """The candidate must not be worse than the baseline by `margin`, on the same rows."""
+    """The candidate must not be worse than the baseline by `margin`, on the same rows.
+
+    `total_margin` is the loss since the anchor that is accepted in all; None means twice the margin. `claim` says what is
+    compared: this very `artifact`, or the `recipe` that made it, by several seeds. `looks` is how many different results
+    about one asset on one dataset may be tried.
+    """
 
     alias: str
     path: str
@@ -113,6 +123,14 @@ class Compare:
     level: float = 0.95
     min_n: int = 0
     same: tuple[str, ...] = ()
+    total_margin: float | None = None
+    claim: str = "artifact"
+    looks: int = 1
+
+    @property
+    def ratchet(self) -> float:
+        """The loss since the anchor that is accepted in all."""
+        return 2 * self.margin if self.total_margin is None else self.total_margin
 
     @property
     def metric(self) -> str:
@@ -192,6 +210,6 @@ class Policy:
     source: str = ""
 
     @property
-    def comparisons(self) -> int:
-        """How many rules compare with the baseline."""
-        return sum(isinstance(rule.test, Compare) for rule in self.rules)
+    def anchor(self) -> Digest | None:
+        """The asset that the ratchet is held against."""
+        return self.baseline.anchor if self.baseline else None

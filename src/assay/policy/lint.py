@@ -60,8 +60,12 @@ def _rule_problems(policy: Policy, rule: Rule) -> Iterator[Problem]:
             yield Problem(rule.line, rule.id, "it holds the estimate alone, so luck passes", "leave `bound` out")
         if test.op == "==" and not exact:
             yield Problem(rule.line, rule.id, "`==` is for counts", "use >= or <=", is_error=True)
-    elif isinstance(test, Compare) and not test.same:
-        yield Problem(rule.line, rule.id, "an easier suite would be compared too", "add same: [suite]")
+    elif isinstance(test, Compare):
+        if not test.same:
+            yield Problem(rule.line, rule.id, "an easier suite would be compared too", "add same: [suite]")
+        if test.total_margin is not None and policy.anchor is None:
+            what = "total_margin is held against an anchor, and `baseline` pins none"
+            yield Problem(rule.line, rule.id, what, "add anchor: sha256:HEX to baseline", is_error=True)
 
 
 def _expr_problems(policy: Policy, rule: Rule, test: Expr) -> Iterator[Problem]:

@@ -33,7 +33,7 @@ class NotFound:
 
 def find(selection: Selection, path: str) -> Found | NotFound:
     """The only measurement called `path` over all rows among an alias's statements."""
-    held = [(item, c) for c in selection.chosen for item in _measurements(c.predicate) if _is_called(item, path)]
+    held = [(item, c) for c in selection.chosen for item in measurements_of(c.predicate, path)]
     if not held:
         return NotFound(selection.problem or "missing", selection.text if selection.problem else f"no number {path!r}")
     if len(held) > 1:
@@ -80,6 +80,33 @@ def groups_of(m: Measurement) -> tuple[list[str], list[int], list[int]] | None:
     return [str(name) for name in names], hits, rows
 
 
+@dataclass(frozen=True)
+class Flagged:
+    """How many of how many rows a count is of, and the power of what counted: `exact`, or canaries found and planted."""
+
+    hits: int
+    n: int
+    canaries: tuple[int, int] | None = None
+    is_exact: bool = False
+
+
+def flagged_of(m: Measurement) -> Flagged | None:
+    """The rows behind a count, where `limit` says `hits` and `n`; `detector: exact` or `canaries: {found, planted}`."""
+    if m.kind != "count" or not isinstance(m.limit, dict):
+        return None
+    hits, n, canaries = m.limit.get("hits"), m.limit.get("n"), m.limit.get("canaries")
+    if not (type(hits) is int and type(n) is int and 0 <= hits <= n and n > 0):
+        return None
+    return Flagged(hits, n, _canaries(canaries), m.limit.get("detector") == "exact")
+
+
+def _canaries(given: Json) -> tuple[int, int] | None:
+    found, planted = (given.get("found"), given.get("planted")) if isinstance(given, dict) else (None, None)
+    if type(found) is not int or type(planted) is not int or not 0 <= found <= planted or planted == 0:
+        return None
+    return found, planted
+
+
 def observed(m: Measurement, low: float | None = None, high: float | None = None, text: str = "") -> Observed:
     """What was seen, with the bounds that decided or those recorded."""
     shown_low, shown_high = (m.low, m.high) if low is None and high is None else (low, high)
@@ -106,6 +133,11 @@ def _gap_agrees(value: float, groups: list[tuple[int, int]]) -> bool:
     shares = [hits / rows for hits, rows in groups if rows > 0]
     in_range = all(0 <= hits <= rows for hits, rows in groups)
     return in_range and len(shares) > 1 and abs(max(shares) - min(shares) - value) <= _CLOSE
+
+
+def measurements_of(predicate: Json, path: str) -> list[dict[str, Json]]:
+    """Every measurement of a statement called `path` over all rows."""
+    return [item for item in _measurements(predicate) if _is_called(item, path)]
 
 
 def _measurements(predicate: Json) -> Iterator[dict[str, Json]]:

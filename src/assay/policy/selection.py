@@ -77,7 +77,7 @@ def select(case: Case, spec: EvidenceSpec) -> Selection:
 
 
 def select_baseline(case: Case, spec: EvidenceSpec, baseline: Digest) -> Selection:
-    """The statements of an alias about the baseline. Its outcomes do not age: its bytes and the rows are the same."""
+    """The statements of an alias about the baseline or anchor. Its outcomes do not age: bytes and rows are the same."""
     return _select(case, spec, (baseline,), is_baseline=True)
 
 

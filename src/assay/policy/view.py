@@ -66,8 +66,9 @@ class Head:
 class View:
     """Everything that a decision may depend on, apart from the policy and the time.
 
-    `evidence` holds every statement about the candidate, the baseline and their related assets, and all waivers and
-    approvals, in ledger order. `table` returns the bytes of an outcome table by digest, or None if it is not there.
+    `evidence` holds every statement about the candidate, the baseline, anchors and their related assets, and all waivers
+    and approvals, in ledger order. `wear` counts the assets that were evaluated on a dataset. `table` returns the bytes of
+    an outcome table by digest, or None if it is not there.
     """
 
     stage: str
@@ -76,3 +77,4 @@ class View:
     head: Head
     evidence: tuple[Evidence, ...]
     table: Callable[[Digest], bytes | None] = field(repr=False)
+    wear: Mapping[Digest, int] = field(default_factory=dict)

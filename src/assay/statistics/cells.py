@@ -48,6 +48,12 @@ def cells_interval(label: Ints, pred: Ints, measure: Measure, seed: int, level: 
     return _draws(codes, measure, seed, DRAWS, lean=False).interval(level, "bayesian bootstrap of cells", codes.n)
 
 
+def cells_estimate(label: Ints, pred: Ints, measure: Measure) -> float:
+    """The measure of the rows as they are."""
+    codes = _codes(label, pred)
+    return float(_change(codes, measure, codes.counts[None, :].astype(np.float64))[0])
+
+
 def cells_limit(
     label: Ints,
     pred: Ints,
@@ -89,7 +95,7 @@ def least_denominator(label: Ints, pred: Ints, measure: Measure) -> int:
         "recall": actual,
         "balanced_accuracy": actual,
         "precision": predicted,
-        "f1": actual + predicted,
+        "f1": np.minimum(actual, predicted),
         "mcc": actual,
     }
     rows = parts[measure.name]

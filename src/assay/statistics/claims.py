@@ -34,7 +34,7 @@ import numpy as np
 from assay.statistics import paired, sample_size
 from assay.statistics.answers import limit_claim, paired_claim
 from assay.statistics.bootstrap import DRAWS
-from assay.statistics.cells import Measure, cells_interval, cells_limit, cells_paired
+from assay.statistics.cells import Measure, cells_estimate, cells_interval, cells_limit, cells_paired
 from assay.statistics.clusters import (
     TooFewClusters,
     clustered_area_change,
@@ -65,6 +65,7 @@ from assay.statistics.inputs import (
 )
 from assay.statistics.intervals import p_at_least, p_at_most, share_high, share_interval, share_low
 from assay.statistics.ranks import (
+    Scores,
     area_change,
     area_spread,
     checked_scores,
@@ -85,8 +86,10 @@ __all__ = [
     "LimitClaim",
     "Measure",
     "PairedClaim",
+    "Scores",
     "Side",
     "TooFewClusters",
+    "cells_estimate",
     "cells_interval",
     "cells_limit",
     "cells_paired",

@@ -30,9 +30,13 @@ UNSEEN = math.sqrt(3)
 
 
 class TooFewClusters(ValueError):
-    """Fewer clusters than can be tested; `needed` says how many would do."""
+    """`found` clusters, fewer than the `needed` that can be tested."""
 
     needed = LEAST_CLUSTERS
+
+    def __init__(self, found: int) -> None:
+        super().__init__(f"{found} clusters; at least {LEAST_CLUSTERS} are needed to say anything")
+        self.found = found
 
 
 def mean_of_clusters(values: Floats, clusters: Ints) -> Spread:
@@ -105,7 +109,7 @@ def clusters_of(clusters: Ints) -> Ints:
         raise ValueError("clusters names the cluster of each row by a whole number")
     names, index = np.unique(named, return_inverse=True)
     if names.size < LEAST_CLUSTERS:
-        raise TooFewClusters(f"{names.size} clusters; at least {LEAST_CLUSTERS} are needed to say anything")
+        raise TooFewClusters(int(names.size))
     return np.asarray(index, dtype=np.int64)
 
 

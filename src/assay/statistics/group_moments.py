@@ -122,5 +122,5 @@ def _of_values(index: Ints, groups: int, new: Side, old: Side, clusters: Ints | 
 
 def _independent(index: Ints, groups: int, values: list[Floats], sums: list[tuple[Ints, Floats]]) -> Moments:
     a, b = sums[0][1], sums[1][1]
-    made = [np.diag(np.bincount(index, weights=w, minlength=groups)) for w in (a * a, b * b, a * b)]
+    made = [np.diag(summed(index, w, groups)) for w in (a * a, b * b, a * b)]
     return Moments(values[0], values[1], made[0], made[1], made[2], float(np.bincount(index).min() - 1))

@@ -133,7 +133,7 @@ FAULTS: dict[str, tuple[str, Callable[[Ledger], None]]] = {
     "other direction": ("direction", remeasure(CANDIDATE, better="lower")),
     "invalid": ("invalid", remeasure(BASELINE, valid=False)),
     "kind without a test": ("not-computable", lambda made: [remeasure(a, kind="cells", limit=None)(made) for a in (CANDIDATE, BASELINE)]),
-    "rows in clusters": ("clustered-rows", retable(CANDIDATE, outcomes(right(930), cluster=np.arange(1000) // 10))),
+    "too few clusters": ("clustered-rows", retable(CANDIDATE, outcomes(right(930), cluster=np.arange(1000) // 125))),
     "no such column": ("not-computable", retable(CANDIDATE, write_table(rows(1000), {"value": np.zeros(1000)}, {}))),
 }  # fmt: skip
 
