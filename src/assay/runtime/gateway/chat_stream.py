@@ -1,0 +1,164 @@
+"""Streams of chat completions: chunks whose choices carry deltas.
+
+Each choice has a channel for each kind of text. Calls of tools are held until their choice is finished and then come out in
+one chunk. Log probabilities spell the answer a second time, so they are taken out of streams.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from assay.core.canonical import Json
+from assay.core.errors import MalformedInput
+from assay.formats.sse import SseEvent
+from assay.runtime.gateway.guard import Guard, scanned
+from assay.runtime.gateway.provenance import FROM_MODEL
+from assay.runtime.gateway.rewriting import MAX_CALLS, Call, Channels, Counted, Usage, read_event
+from assay.runtime.gateway.shapes import WORD, Items, Record, words
+
+DONE: Final = "[DONE]"
+TEXTS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+_OLD_CALL: Final = -1  # the index of `function_call`, which was there before there were several calls
+
+_CHUNK: Final = Record({
+    **words("id object created model system_fingerprint service_tier"), "usage": FROM_MODEL,
+    "choices": Items(Record({"index": WORD, "finish_reason": WORD, "delta": Record({"role": WORD}, rest=FROM_MODEL)}, rest=FROM_MODEL)),
+}, rest=FROM_MODEL)  # fmt: skip
+
+
+class ChatStream:
+    """One stream of chunks."""
+
+    def __init__(self, guard: Guard, counted: Counted, *, drops_usage: bool = False) -> None:
+        self._guard, self._counted, self._drops_usage = guard, counted, drops_usage
+        self._channels = Channels(guard, counted)
+        self._calls: dict[int, dict[int, tuple[dict[str, Json], Call]]] = {}
+        self._envelope: dict[str, Json] = {}
+        self.usage = Usage()
+        self.is_ended = False
+
+    def event(self, event: SseEvent) -> list[SseEvent]:
+        """The chunks that may go out."""
+        if event.data.strip() == DONE:
+            self.is_ended = True
+            return [*self.end(), SseEvent(DONE)]
+        chunk = read_event(event)
+        self.usage = self.usage.merged(Usage.of(chunk.get("usage")))
+        if "error" in chunk:
+            self.is_ended = True
+            scanned(chunk, FROM_MODEL, self._guard)
+            return [*self.end(), _event(chunk)]
+        chunk.pop("obfuscation", None)
+        choices = chunk.get("choices")
+        if choices is None:
+            chunk["choices"] = choices = []
+        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+            raise MalformedInput("a chunk of the stream has no list of choices")
+        texts = [self._taken(choice) for choice in choices]
+        scanned(chunk, _CHUNK, self._guard)
+        self._envelope = {key: value for key, value in chunk.items() if key not in ("choices", "usage")}
+        out: list[SseEvent] = []
+        for choice, said in zip(choices, texts, strict=True):
+            if choice.get("finish_reason") is None:
+                choice["delta"] |= said
+                continue
+            out += [self._chunk(_index(choice), said)] if said else []
+            out += self._finished(_index(choice))
+        chunk["choices"] = [choice for choice in choices if choice["delta"] or choice.get("finish_reason") is not None]
+        is_usage_alone = not choices and chunk.get("usage") is not None
+        if self._drops_usage:
+            chunk.pop("usage", None)
+        if chunk["choices"] or (not choices and not (is_usage_alone and self._drops_usage)):
+            out.append(_event(chunk))
+        return out
+
+    def end(self) -> list[SseEvent]:
+        """What is held of choices that were never finished."""
+        open_choices = {key[0] for key in self._channels.open_keys()} | set(self._calls)
+        return [
+            event for index in sorted(i for i in open_choices if isinstance(i, int)) for event in self._finished(index)
+        ]
+
+    def _taken(self, choice: dict[str, Json]) -> dict[str, Json]:
+        """Takes text and calls out of a choice's delta; gives the text that may go out already."""
+        index = _index(choice)
+        delta = choice.get("delta")
+        choice["delta"] = delta = {} if delta is None else delta
+        choice.pop("logprobs", None)
+        if not isinstance(delta, dict):
+            raise MalformedInput("a choice of the stream has no delta")
+        for piece in _list(delta.pop("tool_calls", None)):
+            self._hold(index, piece)
+        if (old := delta.pop("function_call", None)) is not None:
+            self._hold(index, {"index": _OLD_CALL, "function": old})
+        said: dict[str, Json] = {}
+        for kind in TEXTS:
+            text = delta.get(kind)
+            if isinstance(text, str):
+                del delta[kind]
+                released = self._channels.feed((index, kind), text)
+                if released or (not text and "role" in delta):
+                    said[kind] = released
+        return said
+
+    def _hold(self, choice: int, piece: Json) -> None:
+        """One piece of a call of a tool."""
+        at = piece.get("index", 0) if isinstance(piece, dict) else None
+        if not isinstance(at, int):
+            raise MalformedInput("a tool call of the stream has no index")
+        calls = self._calls.setdefault(choice, {})
+        if at not in calls and len(calls) >= MAX_CALLS:
+            raise MalformedInput("the stream has too many tool calls", f"at most {MAX_CALLS} are held")
+        head, call = calls.setdefault(at, ({}, Call()))
+        for key in ("id", "type"):
+            if isinstance(piece.get(key), str):
+                head[key] = piece[key]
+        inner = piece.get("function") or piece.get("custom") or {}
+        if not isinstance(inner, dict):
+            raise MalformedInput("a tool call of the stream is no object")
+        if piece.get("custom") is not None:
+            head["type"] = "custom"
+        name, said = inner.get("name"), inner.get("arguments", inner.get("input"))
+        call.name += name if isinstance(name, str) else ""
+        if isinstance(said, str):
+            self._counted.add(said)
+            call.add(said)
+
+    def _finished(self, index: int) -> list[SseEvent]:
+        """What is held of one choice: text first, then its calls."""
+        said = {str(key[1]): text for key in self._channels.open_keys(index) if (text := self._channels.end(key))}
+        out = [self._chunk(index, said)] if said else []
+        calls = [self._judged(at, head, call) for at, (head, call) in sorted(self._calls.pop(index, {}).items())]
+        new = [call for call in calls if call["index"] != _OLD_CALL]
+        out += [self._chunk(index, {"tool_calls": new})] if new else []
+        out += [self._chunk(index, {"function_call": call["function"]}) for call in calls if call["index"] == _OLD_CALL]
+        return out
+
+    def _judged(self, at: int, head: dict[str, Json], call: Call) -> dict[str, Json]:
+        arguments = self._guard.tool_call(call.name, call.text)
+        if head.get("type") == "custom":
+            return {"index": at, **head, "custom": {"name": call.name, "input": arguments}}
+        return {"index": at, **head, "function": {"name": call.name, "arguments": arguments}}
+
+    def _chunk(self, index: int, delta: dict[str, Json]) -> SseEvent:
+        return _event({**self._envelope, "choices": [{"index": index, "delta": delta, "finish_reason": None}]})
+
+
+def _event(value: Json) -> SseEvent:
+    return SseEvent(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def _index(choice: dict[str, Json]) -> int:
+    index = choice.get("index", 0)
+    if not isinstance(index, int) or isinstance(index, bool) or index < 0:
+        raise MalformedInput("a choice of the stream has no index")
+    return index
+
+
+def _list(value: Json) -> list[Json]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise MalformedInput("the tool calls of the stream are no list")
+    return value
