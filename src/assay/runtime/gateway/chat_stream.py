@@ -1,7 +1,8 @@
 """Streams of chat completions: chunks whose choices carry deltas.
 
-Each choice has a channel for each kind of text. Calls of tools are held until their choice is finished and then come out in
-one chunk. Log probabilities spell the answer a second time, so they are taken out of streams.
+Each choice has a channel for each text in its deltas, whatever it is called. Calls of tools are held until their choice is
+finished and then come out in one chunk. Log probabilities spell the answer a second time, so they are taken out of streams;
+so is whatever else could carry a text in pieces that nobody would put together.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from assay.runtime.gateway.rewriting import MAX_CALLS, Call, Channels, Counted, 
 from assay.runtime.gateway.shapes import WORD, Items, Record, words
 
 DONE: Final = "[DONE]"
-TEXTS: Final = ("content", "refusal", "reasoning_content", "reasoning")
+_MEMBERS: Final = frozenset("id object created model system_fingerprint service_tier usage choices".split())  # noqa: SIM905 - one line
 _OLD_CALL: Final = -1  # the index of `function_call`, which was there before there were several calls
 
 _CHUNK: Final = Record({
@@ -30,26 +31,27 @@ _CHUNK: Final = Record({
 class ChatStream:
     """One stream of chunks."""
 
-    def __init__(self, guard: Guard, counted: Counted, *, drops_usage: bool = False) -> None:
-        self._guard, self._counted, self._drops_usage = guard, counted, drops_usage
+    def __init__(self, guard: Guard, counted: Counted) -> None:
+        self._guard, self._counted = guard, counted
         self._channels = Channels(guard, counted)
         self._calls: dict[int, dict[int, tuple[dict[str, Json], Call]]] = {}
         self._envelope: dict[str, Json] = {}
         self.usage = Usage()
         self.is_ended = False
+        self.drops_usage = False
 
     def event(self, event: SseEvent) -> list[SseEvent]:
         """The chunks that may go out."""
         if event.data.strip() == DONE:
             self.is_ended = True
-            return [*self.end(), SseEvent(DONE)]
+            return [*self._all_finished(), SseEvent(DONE)]
         chunk = read_event(event)
         self.usage = self.usage.merged(Usage.of(chunk.get("usage")))
         if "error" in chunk:
             self.is_ended = True
             scanned(chunk, FROM_MODEL, self._guard)
             return [*self.end(), _event(chunk)]
-        chunk.pop("obfuscation", None)
+        chunk = {key: value for key, value in chunk.items() if key in _MEMBERS}
         choices = chunk.get("choices")
         if choices is None:
             chunk["choices"] = choices = []
@@ -67,25 +69,28 @@ class ChatStream:
             out += self._finished(_index(choice))
         chunk["choices"] = [choice for choice in choices if choice["delta"] or choice.get("finish_reason") is not None]
         is_usage_alone = not choices and chunk.get("usage") is not None
-        if self._drops_usage:
+        if self.drops_usage:
             chunk.pop("usage", None)
-        if chunk["choices"] or (not choices and not (is_usage_alone and self._drops_usage)):
+        if chunk["choices"] or (not choices and not (is_usage_alone and self.drops_usage)):
             out.append(_event(chunk))
         return out
 
     def end(self) -> list[SseEvent]:
-        """What is held of choices that were never finished."""
-        open_choices = {key[0] for key in self._channels.open_keys()} | set(self._calls)
-        return [
-            event for index in sorted(i for i in open_choices if isinstance(i, int)) for event in self._finished(index)
-        ]
+        """What is held of texts that were never finished; a call that is not whole stays inside."""
+        self._calls.clear()
+        return self._all_finished()
+
+    def _all_finished(self) -> list[SseEvent]:
+        choices = {int(key[0]) for key in self._channels.open_keys()} | set(self._calls)
+        return [event for index in sorted(choices) for event in self._finished(index)]
 
     def _taken(self, choice: dict[str, Json]) -> dict[str, Json]:
         """Takes text and calls out of a choice's delta; gives the text that may go out already."""
         index = _index(choice)
         delta = choice.get("delta")
         choice["delta"] = delta = {} if delta is None else delta
-        choice.pop("logprobs", None)
+        for member in [member for member in choice if member not in ("index", "finish_reason", "delta")]:
+            del choice[member]
         if not isinstance(delta, dict):
             raise MalformedInput("a choice of the stream has no delta")
         for piece in _list(delta.pop("tool_calls", None)):
@@ -93,10 +98,9 @@ class ChatStream:
         if (old := delta.pop("function_call", None)) is not None:
             self._hold(index, {"index": _OLD_CALL, "function": old})
         said: dict[str, Json] = {}
-        for kind in TEXTS:
-            text = delta.get(kind)
+        for kind in [kind for kind in delta if kind != "role"]:
+            text = delta.pop(kind)
             if isinstance(text, str):
-                del delta[kind]
                 released = self._channels.feed((index, kind), text)
                 if released or (not text and "role" in delta):
                     said[kind] = released

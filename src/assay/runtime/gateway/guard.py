@@ -71,7 +71,7 @@ class Guard:
         self._context = context or Context()
         self._texts: dict[str, str] = {}
         self._calls: dict[tuple[str, str], str] = {}
-        self.is_redacted = False
+        self._told: set[tuple[str, str]] = set()
 
     def request(self, body: Body) -> None:
         """Judges a request and redacts it in place.
@@ -131,15 +131,23 @@ class Guard:
             hits = [hit for hit in verdict.hits if hit.segment == number and hit.action is Action.REDACT]
             for part, own in group.shares(hits) if hits else ():
                 body.replace(part, redacted(part.text, own))
-                self.is_redacted = True
 
     def _spans(self, text: str) -> Sequence[Span]:
         verdict = self._firewall.check(Segment(text, Role.ASSISTANT, Source.OUTPUT), self._route, self._context)
-        if verdict.proposed is not Action.ALLOW:
+        if verdict.action is Action.BLOCK or self._is_news(verdict, text):
             self._take(verdict, "stream")
         if verdict.action is not Action.REDACT:
             return ()
         return [Span(hit.start, hit.end, mark_of(hit)) for hit in verdict.hits if hit.action is Action.REDACT]
+
+    def _is_news(self, verdict: Verdict, text: str) -> bool:
+        """Whether a window of a stream shows something that the windows before it did not."""
+        seen = {(hit.rule, text[hit.start : hit.end]) for hit in verdict.hits}
+        if verdict.proposed is Action.ALLOW or (seen and seen <= self._told):
+            return False
+        if len(self._told) < MAX_REMEMBERED:
+            self._told |= seen
+        return True
 
     def _whole(self, text: str) -> None:
         verdict = self._firewall.check(Segment(text, Role.ASSISTANT, Source.OUTPUT), self._route, self._context)

@@ -41,6 +41,7 @@ class MessagesStream:
         self._calls: dict[int, tuple[dict[str, Json], Call]] = {}
         self.usage = Usage()
         self.is_ended = False
+        self.drops_usage = False
 
     def event(self, event: SseEvent) -> list[SseEvent]:
         """The events that may go out."""
@@ -98,6 +99,8 @@ class MessagesStream:
         if kind == "signature_delta":
             scanned(value, _SIGNATURE, self._guard)
             return [*self._rest((index, "thinking")), _event(value)]
+        if kind != "citations_delta":
+            raise MalformedInput("a piece of the stream cannot be looked into", f"its type is {str(kind)[:60]!r}")
         scanned(value, FROM_MODEL, self._guard)
         return [_event(value)]
 

@@ -33,6 +33,16 @@ _REST: Final = Record(
     words("type sequence_number item_id output_index content_index summary_index annotation_index"),
     rest=FROM_MODEL,
 )
+_PLACES: Final = (
+    "type",
+    "item_id",
+    "output_index",
+    "content_index",
+    "summary_index",
+    "command_index",
+    "sequence_number",
+    "logprobs",
+)
 _ENDINGS: Final = ("response.completed", "response.failed", "response.incomplete", "error")
 _CLOSED: Final = ("response.audio.", "response.image_generation_call.partial_image")
 
@@ -48,6 +58,7 @@ class ResponsesStream:
         self._number = 0
         self.usage = Usage()
         self.is_ended = False
+        self.drops_usage = False
 
     def event(self, event: SseEvent) -> list[SseEvent]:
         """The events that may go out."""
@@ -65,23 +76,26 @@ class ResponsesStream:
         if "logprobs" in value:
             value["logprobs"] = []
         family, _, step = kind.rpartition(".")
-        if step == "delta" and isinstance(value.get("delta"), str):
-            return self._piece(family, value, value["delta"])
+        if step == "delta":
+            return self._piece(family, value)
         if step == "done" and family in TEXTS:
             return self._text_done(family, value)
         if step == "done" and family in CALLS:
             return self._call_done(family, value)
         return self._whole(kind, value)
 
-    def _piece(self, family: str, value: dict[str, Json], text: str) -> list[dict[str, Json]]:
+    def _piece(self, family: str, value: dict[str, Json]) -> list[dict[str, Json]]:
+        text = value.get("delta")
+        if not isinstance(text, str):
+            raise MalformedInput("a piece of the stream cannot be looked into", f"it is a {type(text).__name__}")
         if family in CALLS:
             self._counted.add(text)
             self._call(value)[1].add(text)
             return []
         key = _key(family, value)
-        self._last[key] = value
+        self._last[key] = {member: value[member] for member in _PLACES if member in value}
         said = self._channels.feed(key, text)
-        return [{**value, "delta": said}] if said else []
+        return [{**self._last[key], "delta": said}] if said else []
 
     def _text_done(self, family: str, value: dict[str, Json]) -> list[dict[str, Json]]:
         out, member = self._rest(_key(family, value)), TEXTS[family]

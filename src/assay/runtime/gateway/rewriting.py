@@ -49,10 +49,11 @@ class Usage:
 
 
 class Rewriter(Protocol):
-    """The state of one stream."""
+    """The state of one stream. `drops_usage` is set where the client did not ask for the counts that the proxy asked for."""
 
     usage: Usage
     is_ended: bool
+    drops_usage: bool
 
     def event(self, event: SseEvent) -> list[SseEvent]:
         """What goes out for an event that came in."""
@@ -87,11 +88,11 @@ class Call:
 
 
 class Counted:
-    """How much text a stream has brought, against a bound in characters."""
+    """How much text a stream has brought, against a bound in characters; `bytes` are those of its UTF-8."""
 
     def __init__(self, max_chars: int) -> None:
         self._max = max_chars
-        self.chars = 0
+        self.chars = self.bytes = 0
 
     def add(self, text: str) -> None:
         """Counts a piece.
@@ -100,6 +101,7 @@ class Counted:
             StreamTooLong: the bound is passed.
         """
         self.chars += len(text)
+        self.bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         if self.chars > self._max:
             raise StreamTooLong("the answer is longer than was asked for", f"it was cut after {self._max} characters",
                                 "ask for more tokens, or find out why the model ignores its limit")  # fmt: skip

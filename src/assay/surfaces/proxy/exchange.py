@@ -1,0 +1,256 @@
+"""One request of a client, from its bytes to the last byte of its answer.
+
+ 1. read      strict JSON along the shape of its API        4. send     to the model's server, with the client's going away
+ 2. judge     every text, with its provenance                           as the only thing that cancels it
+ 3. reserve   the most that it can cost                     5. judge    the answer, whole or while it streams
+                                                            6. settle   what it did cost
+Whatever goes wrong on the way becomes one refusal; nothing goes out that was not judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from assay.core.canonical import Json
+from assay.core.errors import AssayError, MalformedInput
+from assay.formats.sse import SseEvent, SseReader, sse_frame
+from assay.runtime.budget.limits import Amount, most_of
+from assay.runtime.gateway.apis import Api, context_of, is_streamed, read_answer, read_request
+from assay.runtime.gateway.guard import Blocked, Guard, scanned
+from assay.runtime.gateway.provenance import FROM_MODEL
+from assay.runtime.gateway.rewriting import Counted, Rewriter, Usage
+from assay.runtime.gateway.shapes import UnknownPart, body_of
+from assay.surfaces.proxy.caller import Caller
+from assay.surfaces.proxy.gateway import Gateway
+from assay.surfaces.proxy.refusals import Refusal, Reply, error_body, error_event, refusal_of, reply_to
+from assay.surfaces.proxy.upstream import Answer, Headers
+from assay.surfaces.proxy.watch import Watch
+from assay.surfaces.proxy.wire import Outlet, returned
+
+T = TypeVar("T")
+CHARS_PER_TOKEN = 16  # more than any tokenizer puts into one token on average
+MAX_ERROR_BYTES = 64 << 10
+_STREAM = "text/event-stream"
+
+
+@dataclass
+class Order:
+    """A judged request, and the bounds on its answer."""
+
+    body: bytes
+    model: str
+    size: int
+    is_streamed: bool
+    max_chars: int
+    has_logprobs: bool
+    adds_usage: bool
+    amount: Amount
+
+
+class Exchange:
+    """One exchange. `out` is the way back; `watch` is told of everything."""
+
+    def __init__(self, gateway: Gateway, api: Api, caller: Caller, out: Outlet, watch: Watch) -> None:
+        self._gateway, self._api, self._caller, self._out, self._watch = gateway, api, caller, out, watch
+        self._settings = gateway.settings
+        self._bill: Usage | None = None  # what was used; None while the end was not seen
+
+    async def run(self, data: bytes, query: str, headers: Headers) -> None:
+        """Answers the client; raises only `ClientGone` and what cancels the task."""
+        is_answer = False
+        try:
+            order, guard = await self._ordered(data)
+            reservation = self._gateway.reserve(self._caller, order.amount)
+            is_answer = True
+            try:
+                await self._sent(order, guard, query, headers)
+            finally:
+                self._gateway.settle(reservation, self._used(order))
+        except AssayError as error:
+            await self._refuse(refusal_of(error, is_answer=is_answer))
+
+    async def _sent(self, order: Order, guard: Guard, query: str, headers: Headers) -> None:
+        """Step 4."""
+        try:
+            answer = await self._gateway.upstream.open(self._api.path, query, headers, order.body)
+        except Refusal as refusal:
+            if refusal.reason == "upstream_unreachable":
+                self._bill = Usage(0, 0)
+            raise
+        try:
+            await self._answered(answer, order, guard)
+        finally:
+            await answer.close()
+
+    async def _ordered(self, data: bytes) -> tuple[Order, Guard]:
+        """Steps 1 and 2."""
+        value = read_request(data, self._settings.max_body_bytes)
+        body = body_of(value, self._api.request, self._settings.unscanned)
+        wants_stream = is_streamed(value)
+        if wants_stream and self._api.stream is None:
+            raise MalformedInput("this API has no streams")
+        guard = Guard(self._gateway.firewall(), self._settings.route, self._watch.noted, context_of(body))
+        self._watch.asked(value)
+        await self._off_loop(len(data), lambda: guard.request(body))
+        return self._bounded(value, len(data), wants_stream), guard
+
+    def _bounded(self, value: dict[str, Json], size: int, wants_stream: bool) -> Order:
+        """Caps the length of the answer, and says what the exchange can cost."""
+        tokens = self._capped(value) if self._api.limits else 0
+        choices = _whole(value, "n", 1) if self._api.name == "chat" else 1
+        if choices > self._settings.max_choices:
+            raise Refusal(400, "too_many_choices", f"at most {self._settings.max_choices} choices may be asked for")
+        limits = self._caller.limits
+        adds_usage = bool(limits) and wants_stream and self._api.name == "chat" and not value.get("stream_options")
+        if adds_usage:
+            value["stream_options"] = {"include_usage": True}
+        model = value["model"] if isinstance(value.get("model"), str) else ""
+        amount = most_of(model, size, tokens * choices, self._settings.prices, limits)
+        encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return Order(encoded, model, size, wants_stream, CHARS_PER_TOKEN * tokens * choices + 4096,
+                     bool(value.get("logprobs") or value.get("top_logprobs")), adds_usage, amount)  # fmt: skip
+
+    def _capped(self, value: dict[str, Json]) -> int:
+        most = self._caller.max_output_tokens or self._settings.max_output_tokens
+        given = [name for name in self._api.limits if value.get(name) is not None]
+        for name in given or self._api.limits[:1]:
+            value[name] = min(_whole(value, name, most), most)
+        return max(int(value[name]) for name in given or self._api.limits[:1])
+
+    async def _answered(self, answer: Answer, order: Order, guard: Guard) -> None:
+        """Steps 4 and 5."""
+        if answer.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
+            raise Refusal(502, "upstream_malformed", "the model's server packed its answer", "and was asked not to")
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._watch.answered(answer.status)
+        if answer.status != 200:
+            await self._failed(answer, kind, guard)
+        elif kind == _STREAM and order.is_streamed:
+            await self._streamed(answer, order, guard)
+        elif kind == "application/json":
+            await self._whole_answer(answer, order, guard)
+        else:
+            raise Refusal(502, "upstream_malformed", "the model's server answered in a form that was not asked for")
+
+    async def _whole_answer(self, answer: Answer, order: Order, guard: Guard) -> None:
+        bound = self._settings.max_answer_bytes
+        if self._api.limits and not order.has_logprobs:
+            bound = min(bound, 6 * order.max_chars + len(order.body) * 2 + 65536)
+        data = await _read(answer, bound)
+        value = read_answer(data, bound)
+        self._bill = _billed(Usage.of(value.get("usage")), len(data) if self._api.limits else 0)
+        self._watch.used(self._bill)
+        await self._off_loop(len(data), lambda: self._api.judge(value, guard))
+        body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        self._watch.said(value)
+        await self._out.whole(Reply(200, body, tuple(returned(answer.headers, b"application/json"))))
+
+    async def _streamed(self, answer: Answer, order: Order, guard: Guard) -> None:
+        counted = Counted(order.max_chars)
+        assert self._api.stream is not None
+        rewriter = self._api.stream(guard, counted)
+        rewriter.drops_usage = order.adds_usage
+        reader = SseReader()
+        await self._out.begin(
+            200, [*returned(answer.headers, b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+        )
+        self._watch.began()
+        try:
+            async for piece in answer.pieces():
+                await self._passed(reader.feed(piece), rewriter)
+                if rewriter.is_ended:
+                    break
+            else:
+                await self._passed(reader.end(), rewriter)
+            if not rewriter.is_ended:
+                await self._out.piece(b"".join(_framed(event) for event in rewriter.end()))
+                raise Refusal(502, "upstream_cut", "the model's server broke off in the middle of its answer")
+            self._bill = _billed(rewriter.usage, counted.bytes)
+        finally:
+            self._watch.used(rewriter.usage)
+        await self._out.finish()
+
+    async def _passed(self, events: Iterable[SseEvent], rewriter: Rewriter) -> None:
+        out = []
+        for event in events:
+            if event.is_comment:
+                out.append(b":\n\n")
+                continue
+            out += [_framed(rewritten) for rewritten in rewriter.event(event)]
+            if rewriter.is_ended:
+                break
+        if out:
+            await self._out.piece(b"".join(out))
+
+    async def _failed(self, answer: Answer, kind: str, guard: Guard) -> None:
+        """An error of the model's server goes on with its status, once it was judged like any answer."""
+        self._bill = Usage(0, 0)
+        status = answer.status if 400 <= answer.status < 600 else 502
+        data = await _read(answer, MAX_ERROR_BYTES)
+        refusal = Refusal(status, "upstream_error", f"the model's server answered with status {answer.status}")
+        headers = returned(answer.headers, b"application/json")
+        try:
+            value = read_answer(data, MAX_ERROR_BYTES) if kind == "application/json" else None
+            if value is not None:
+                scanned(value, FROM_MODEL, guard)
+        except (MalformedInput, UnknownPart, Blocked):
+            value = None
+        body = error_body(refusal, is_anthropic=self._api.is_anthropic) if value is None else value
+        await self._out.whole(Reply(status, json.dumps(body, ensure_ascii=False).encode(), tuple(headers)))
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        self._watch.refused(refusal)
+        if not self._out.is_begun:
+            await self._out.whole(reply_to(refusal, is_anthropic=self._api.is_anthropic))
+            return
+        await self._out.piece(_framed(error_event(refusal, self._api.name)))
+        await self._out.finish()
+
+    async def _off_loop(self, size: int, work: Callable[[], T]) -> T:
+        """Small work at once; large work in a thread, so that other exchanges go on."""
+        if size <= self._settings.inline_bytes:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._gateway.threads, work)
+
+    def _used(self, order: Order) -> Amount | None:
+        """Step 6; None where the end was not seen, so that all that was reserved stays spent."""
+        if self._bill is None:
+            return None
+        given = order.size if self._bill.input_tokens is None else self._bill.input_tokens
+        said = self._bill.output_tokens or 0
+        price = self._settings.prices.get(order.model)
+        return Amount(given + said, price.cost(given, said) if price else 0)
+
+
+def _billed(usage: Usage, output_bytes: int) -> Usage:
+    """What the server counted; where it did not, no text has more tokens than bytes."""
+    return Usage(usage.input_tokens, output_bytes if usage.output_tokens is None else usage.output_tokens)
+
+
+def _framed(event: SseEvent) -> bytes:
+    return sse_frame(event.data, event.name)
+
+
+async def _read(answer: Answer, max_bytes: int) -> bytes:
+    pieces, size = [], 0
+    async for piece in answer.pieces():
+        size += len(piece)
+        if size > max_bytes:
+            raise Refusal(
+                502, "answer_too_long", "the answer is longer than was asked for", f"more than {max_bytes} bytes"
+            )
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _whole(value: dict[str, Json], member: str, default: int) -> int:
+    found = value.get(member)
+    if found is None:
+        return default
+    if type(found) is not int or found < 1:
+        raise MalformedInput(f"`{member}` is no whole number from 1")
+    return found
