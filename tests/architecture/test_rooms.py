@@ -26,6 +26,8 @@ AT_THE_TOP = {
     "yaml": ("formats/yaml_strict.py",),
     "numpy": ("statistics/",),
     "scipy": ("statistics/",),
+    "h11": ("surfaces/proxy/http_upstream.py", "surfaces/proxy/patience.py"),
+    "uvicorn": ("surfaces/proxy/patience.py",),
 }
 # What nothing pure needs: files, processes, the network, the clock, the terminal, the environment.
 IMPURE = {

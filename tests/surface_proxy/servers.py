@@ -22,14 +22,27 @@ from typing import Any
 
 import uvicorn
 
-from assay.firewall import Firewall, ready_policy
+from assay.firewall import SCANNERS, Firewall
 from assay.runtime.budget.account import Account
+from assay.runtime.firewall.document import read_firewall_policy
 from assay.surfaces.proxy.app import ProxyApp
 from assay.surfaces.proxy.gateway import Gateway
+from assay.surfaces.proxy.http_upstream import HttpUpstream
 from assay.surfaces.proxy.settings import Settings
-from assay.surfaces.proxy.upstream import HttpUpstream
 from assay.surfaces.proxy.watch import Event, Meter
 
+POLICY = b"""
+firewall: assay/firewall/v1
+name: tests
+version: 1
+routes:
+  default:
+    - scanners: {secrets: {action: redact, deadline_ms: 60000}}
+  strict:
+    - scanners: {secrets: {action: block, deadline_ms: 60000}}
+  rushed:
+    - scanners: {secrets: {action: redact, deadline_ms: 0}}
+"""
 JSON = "application/json"
 STREAM = "text/event-stream"
 
@@ -68,7 +81,10 @@ class Scripted:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode("latin-1").split("\r\n")
-                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
+                headers = {
+                    name.lower(): value.strip()
+                    for name, _, value in (line.partition(":") for line in lines[1:] if line)
+                }
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 self.requests.append((lines[0].split()[1], headers, json.loads(body)))
                 script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
@@ -138,19 +154,24 @@ def scripted(*scripts: Script) -> Iterator[Scripted]:
 @contextmanager
 def proxied(upstream: str, folder: Path, *, firewall: Callable[[], Any] | None = None, key: str = "", meters: tuple[Meter, ...] = (),
             **settings: Any) -> Iterator[Proxy]:  # fmt: skip
-    """The proxy in front of `upstream`, with the ready policy unless another firewall is given."""
+    """The proxy in front of `upstream`, with the tests' policy unless another firewall is given."""
     given = replace(Settings(upstream), **settings)
-    ready = Firewall(ready_policy())
+    ready = tested_firewall()
     events: list[Event] = []
     gateway = Gateway(given, firewall or (lambda: ready), HttpUpstream(given), Account(folder / "budgets.sqlite"))
     with served(ProxyApp(gateway, key, events.append, meters)) as url:
         yield Proxy(url, gateway, events)
 
 
+def tested_firewall() -> Firewall:
+    """A firewall with a deadline that no busy machine misses."""
+    return Firewall(read_firewall_policy(POLICY, "tests.yaml", SCANNERS))
+
+
 @contextmanager
 def served(app: Any) -> Iterator[str]:
     """Any ASGI application, on uvicorn in a thread."""
-    listening = socket.socket()
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -181,7 +202,9 @@ def chat(*texts: str, **message: Any) -> dict[str, Any]:
 
 def stream(*events: Any, ends: bool = True, **how: Any) -> Script:
     """A stream with one event for each value, and `[DONE]`."""
-    pieces = [b"data: " + (event if isinstance(event, bytes) else json.dumps(event).encode()) + b"\n\n" for event in events]
+    pieces = [
+        b"data: " + (event if isinstance(event, bytes) else json.dumps(event).encode()) + b"\n\n" for event in events
+    ]
     return Script([*pieces, *([b"data: [DONE]\n\n"] if ends else [])], STREAM, **how)
 
 

@@ -11,7 +11,6 @@ The policy that an exchange began with judges it to its end, whatever is reloade
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -114,9 +113,10 @@ class Guard:
             Blocked: the call may not go out.
         """
         if (name, arguments) not in self._calls:
-            verdict = self._firewall.check(call_segment(name, arguments), self._route, self._context)
+            said = Segment(arguments, Role.ASSISTANT, Source.OUTPUT)
+            verdict = self._firewall.check(said, self._route, self._context)
             self._take(verdict, "tool call")
-            self._calls[name, arguments] = verdict.text
+            self._calls[name, arguments] = verdict.texts[0]
         return self._calls[name, arguments]
 
     def _judge(self, parts: Sequence[Part], body: Body, place: str) -> None:
@@ -210,8 +210,3 @@ def scanned(value: Json, shape: Shape, guard: Guard) -> None:
         Blocked: it may not go out.
     """
     guard.answer(body_of(value, shape))
-
-
-def call_segment(name: str, arguments: str) -> Segment:
-    """A call of a tool as scanners read it."""
-    return Segment(json.dumps({"name": name, "arguments": arguments}), Role.ASSISTANT, Source.OUTPUT)

@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "ledger": ("ledgers", "verify, checkpoint, export or prove"),
     "key": ("keys", "make keys, show and extend the trust policy"),
     "config": ("start", "show every setting and where it comes from"),
+    "firewall": ("firewalling", "judge what goes to a model and what comes back"),
     "demo": ("demonstration", "play the whole loop on real mortgage data"),
 }
 

@@ -10,10 +10,11 @@ from assay.core.errors import AssayError
 from assay.runtime.gateway.apis import BY_PATH, Api
 from assay.surfaces.proxy.exchange import Exchange
 from assay.surfaces.proxy.gateway import Gateway
-from assay.surfaces.proxy.refusals import Refusal, refusal_of, reply_to
+from assay.surfaces.proxy.refusals import Refusal, Reply, refusal_of, reply_to
 from assay.surfaces.proxy.watch import Event, Meter, Record, Watch
 from assay.surfaces.proxy.wire import ClientGone, Outlet, Receive, Scope, Send, headers_of, key_of, passed_on, read_body
 
+HEALTH = "/healthz"
 UNKNOWN = Refusal(404, "unknown_route", "the firewall does not know this route, so nothing was passed on")
 
 
@@ -35,6 +36,9 @@ class ProxyApp:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _request(self, scope: Scope, receive: Receive, out: Outlet) -> None:
+        if scope["path"] == HEALTH and scope["method"] == "GET":
+            await out.whole(Reply(200, b'{"ok": true}', ((b"content-type", b"application/json"),)))
+            return
         api = BY_PATH.get(scope["path"])
         is_anthropic = api is not None and api.is_anthropic
         try:
@@ -90,19 +94,23 @@ async def until_gone(work: Coroutine[None, None, None], receive: Receive) -> Non
     Raises:
         ClientGone: it went.
     """
-    task = asyncio.create_task(work)
-    watcher = asyncio.create_task(_gone(receive))
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
     try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        task.result()
+        await work
+    except asyncio.CancelledError:
+        if gone and task.uncancel() == 0:
+            raise ClientGone from None
+        raise
     finally:
-        for future in (task, watcher):
-            future.cancel()
-        await asyncio.gather(task, watcher, return_exceptions=True)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        watcher.cancel()

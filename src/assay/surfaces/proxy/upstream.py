@@ -1,18 +1,14 @@
-"""The model's server: one request out, an answer in pieces back. Over HTTP, or an ASGI application in this process."""
+"""Where requests go: what the proxy asks of a model's server, and the ASGI application that the middleware wraps as one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from assay.surfaces.proxy.refusals import Refusal
-from assay.surfaces.proxy.settings import Settings
-
-if TYPE_CHECKING:
-    import httpx
 
 Headers = Sequence[tuple[bytes, bytes]]
 Message = dict[str, Any]  # what ASGI calls a message
@@ -48,66 +44,6 @@ class Upstream(Protocol):
 
     async def close(self) -> None:
         """Closes idle connections."""
-
-
-class HttpUpstream:
-    """A server at an address. Redirects are not followed and the environment's proxies are not used."""
-
-    def __init__(self, settings: Settings) -> None:
-        import httpx
-
-        times = settings.timeouts
-        self._base = settings.upstream
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(times.upstream, connect=times.connect, pool=times.connect),
-            limits=httpx.Limits(max_connections=settings.max_concurrent, max_keepalive_connections=100),
-            follow_redirects=False,
-            trust_env=False,
-        )
-
-    async def open(self, path: str, query: str, headers: Headers, body: bytes) -> Answer:
-        """Sends a request and returns when the head of its answer is there."""
-        url = f"{self._base}{path}" + (f"?{query}" if query else "")
-        request = self._client.build_request("POST", url, headers=list(headers), content=body)
-        request.headers["accept-encoding"] = "identity"
-        with _translated():
-            return _HttpAnswer(await self._client.send(request, stream=True))
-
-    async def close(self) -> None:
-        """Closes the pool."""
-        await self._client.aclose()
-
-
-class _HttpAnswer:
-    def __init__(self, response: httpx.Response) -> None:
-        self._response = response
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        with _translated():
-            async for piece in self._response.aiter_raw():
-                yield piece
-
-    async def close(self) -> None:
-        await self._response.aclose()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turns the client library's errors into refusals."""
-    import httpx
-
-    try:
-        yield
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise Refusal(502, "upstream_unreachable", "the model's server cannot be reached") from error
-    except httpx.PoolTimeout as error:
-        raise Refusal(503, "overloaded", "too many requests are on their way", wait_s=1) from error
-    except httpx.TimeoutException as error:
-        raise Refusal(504, "upstream_timeout", "the model's server did not answer in time") from error
-    except httpx.HTTPError as error:
-        raise Refusal(502, "upstream_cut", "the model's server broke off") from error
 
 
 @dataclass

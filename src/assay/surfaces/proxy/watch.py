@@ -73,7 +73,7 @@ class Watch:
         verdict = noted.verdict
         if verdict.action.rank > self.action.rank:
             self.action = verdict.action
-        about = {"place": noted.place, "unscanned": list(noted.unscanned), "verdict": verdict.digest}
+        about = {"place": noted.place, "unscanned": list(noted.unscanned)}
         self.record(Event("verdict", time.time(), self.client, self.api, about, verdict))
         for meter in self.meters:
             meter.judged(self, noted)

@@ -1,0 +1,42 @@
+"""uvicorn's HTTP/1.1 with an end to its patience: a client that never finishes the head of a request is closed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+SILENT_S = 75.0  # without a byte
+HEAD_S = 20.0  # from the first byte of a request to the end of its head
+
+
+class PatientProtocol(H11Protocol):
+    """One connection of a client."""
+
+    _ends: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Waits for a first byte, but not for ever."""
+        super().connection_made(transport)
+        self._ends = self.loop.call_later(SILENT_S, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Once a head began it must end soon; while a request is answered nothing is timed here."""
+        was_waiting = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE or not self.conn.trailing_data[0]:
+            self._stop()
+        elif not was_waiting:
+            self._stop()
+            self._ends = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _stop(self) -> None:
+        if self._ends is not None:
+            self._ends.cancel()
+            self._ends = None
