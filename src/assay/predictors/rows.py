@@ -73,6 +73,14 @@ class EvaluationRows:
             self.positive, self.immutable, self.dataset, None if self.values is None else self.values[keep],
         )  # fmt: skip
 
+    def drawn(self, limit: int, seed: int) -> EvaluationRows:
+        """At most `limit` rows, drawn without replacement and left in their order."""
+        import numpy as np
+
+        if self.n <= limit:
+            return self
+        return self.subset(np.sort(np.random.default_rng(seed).choice(self.n, limit, replace=False)))
+
 
 def evaluation_rows(info: Info, datasets: Sequence[Asset], context: Context) -> EvaluationRows:
     """All rows of one or several datasets, stacked.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from assay.core.errors import MissingExtra, Refused, Undecided
 from assay.formats.skops_file import skops_facts
 from assay.predictors.declared import Declared
-from assay.predictors.predictor import Capability, Info, Loss, Predictor, Slope, Trainer
+from assay.predictors.predictor import Capability, Info, Loss, Predictor, RowKind, Slope, Trainer
 
 if TYPE_CHECKING:
     from assay.predictors.predictor import Batch, Labels
@@ -95,7 +95,9 @@ class ScikitLearn:
         return _Cloner(self)
 
     def framed(self, batch: Batch) -> Any:  # Any: a pandas frame, which is no dependency
-        """The rows as the estimator wants them: a frame with names if some step picks columns by name."""
+        """The rows as the estimator wants them: texts alone, or a frame with names if some step picks columns by name."""
+        if self._info.row_kind is RowKind.TEXT:
+            return batch[:, 0]
         if not self._wants_frame:
             return batch
         try:

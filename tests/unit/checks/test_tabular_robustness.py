@@ -194,6 +194,6 @@ def test_training_data_make_the_box_and_test_data_where_there_are_none() -> None
 
 
 def test_bounds_of_a_median_of_few_rows_are_all_that_is_possible() -> None:
-    assert median_bounds(np.array([5.0, 7.0]), 200) == (1.0, 200.0)
-    low, high = median_bounds(np.arange(101.0), 200)
+    assert median_bounds(np.array([5.0, 7.0]), 1.0, 200.0) == (1.0, 200.0)
+    low, high = median_bounds(np.arange(101.0), 1.0, 200.0)
     assert low < 50 < high

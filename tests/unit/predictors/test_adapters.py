@@ -41,16 +41,18 @@ def net() -> Any:
 
 def scripted() -> bytes:
     held = io.BytesIO()
-    warnings.simplefilter("ignore")  # torch.jit is deprecated, but its files are everywhere
-    torch.jit.save(torch.jit.trace(net(), torch.zeros(2, 1, 4, 4)), held)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated, but its files are everywhere
+        torch.jit.save(torch.jit.trace(net(), torch.zeros(2, 1, 4, 4)), held)
     return held.getvalue()
 
 
 def exported() -> bytes:
     held = io.BytesIO()
-    warnings.simplefilter("ignore")
     rows = torch.export.Dim("rows", min=1, max=100_000)
-    torch.export.save(torch.export.export(net(), (torch.zeros(2, 1, 4, 4),), dynamic_shapes=({0: rows},)), held)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(net(), (torch.zeros(2, 1, 4, 4),), dynamic_shapes=({0: rows},)), held)
     return held.getvalue()
 
 

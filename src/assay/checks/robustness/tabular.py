@@ -54,7 +54,7 @@ def tabular(asset: Asset, context: Context) -> Iterator[Outcome]:
         return
     try:
         training = training_rows(examined.predictor, context) or examined.rows
-        rows = _drawn(examined.rows, int(context.options.get("rows", 5_000)), context.seed)
+        rows = examined.rows.drawn(int(context.options.get("rows", 5_000)), context.seed)
         box = Box.around(training, context.options)
         if not box.movable.any():
             yield Skipped(ID, "no feature may move: all are immutable, of two values, constant or text")
@@ -67,14 +67,6 @@ def tabular(asset: Asset, context: Context) -> Iterator[Outcome]:
         raise
     except AssayError as error:
         yield skipped(ID, error)
-
-
-def _drawn(rows: EvaluationRows, limit: int, seed: int) -> EvaluationRows:
-    import numpy as np
-
-    if rows.n <= limit:
-        return rows
-    return rows.subset(np.sort(np.random.default_rng(seed).choice(rows.n, limit, replace=False)))
 
 
 def _attacked(predictor: Predictor, rows: EvaluationRows, box: Box, context: Context) -> Iterator[Outcome]:
@@ -149,21 +141,21 @@ def _measured(
     if not spent.size:
         yield Skipped("tabular.median_queries", "no decision was flipped within the budget")
         return
-    low, high = median_bounds(spent, int(context.options.get("budget", 200)))
+    low, high = median_bounds(spent, 1.0, float(context.options.get("budget", 200)))
     yield Measurement(
         metric="tabular.median_queries", value=float(np.median(spent)), unit="queries", better="higher", n=spent.size,
         low=low, high=high, method="order statistics", kind="mean", threat_model=threat, valid=valid,
     )  # fmt: skip
 
 
-def median_bounds(ascending: Floats, budget: int) -> tuple[float, float]:
-    """Bounds of the median at 95 % from order statistics, for ascending values, shape (n,); 1..budget for fewer than six.
+def median_bounds(ascending: Floats, least: float, most: float) -> tuple[float, float]:
+    """Bounds of the median at 95 % from order statistics, for ascending values, shape (n,); `least`..`most` for fewer than six.
 
     Source: Conover, Practical nonparametric statistics, 1999, section 3.2 (normal approximation of the ranks).
     """
     n = ascending.size
     if n < 6:  # even lowest and highest together cover the median with less than 95 %
-        return 1.0, float(budget)
+        return least, most
     reach = 0.98 * n**0.5
     low, high = max(0, int(n / 2 - reach)), min(n - 1, int(n / 2 + reach))
     return float(ascending[low]), float(ascending[high])
