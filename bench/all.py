@@ -19,6 +19,7 @@ PARTS = {
     "gate": ("gate_calibration", "policy_expr"),
     "demo": ("demo",),
     "scan": ("scan", "deps", "secret_search"),
+    "evaluation": ("evaluation_evasion",),
 }
 QUICK = {
     "registry": ("--rounds", "30", "--reads", "100", "--repeats", "1"),
@@ -28,9 +29,10 @@ QUICK = {
     "signing": ("--quick",),
     "deps": ("--quick",),
     "scan": ("--quick",),
+    "evaluation_evasion": ("--quick",),
 }
 # Parts of other scripts, not benchmarks.
-SHARED = ("all", "claims", "statements")
+SHARED = ("all", "claims", "statements", "evaluation_data")
 
 
 def main() -> int:

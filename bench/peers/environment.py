@@ -6,11 +6,20 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from claims import Unmeasured
 
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PYTHONWARNINGS": "ignore"}
+
+
+# Peers of the evaluation share one environment; torch goes first, so that what follows takes the release that is there.
+EVALUATION = (
+    ("torch==2.13.0",),
+    ("numpy", "scipy", "scikit-learn", "pandas", "packaging", "adversarial-robustness-toolbox==1.20.1", "foolbox==3.3.4",
+     "fairlearn==0.15.0"),
+)  # fmt: skip
 
 
 def peer_python(name: str, version: str) -> Path:
@@ -19,24 +28,35 @@ def peer_python(name: str, version: str) -> Path:
     Raises:
         Unmeasured: it cannot be made here.
     """
+    return environment_python(f"{name}-{version}", ((f"{name}=={version}",),))
+
+
+def environment_python(name: str, steps: Sequence[Sequence[str]]) -> Path:
+    """The interpreter of an environment that holds what `steps` install, one after the other.
+
+    Raises:
+        Unmeasured: it cannot be made here.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "assay-bench" / f"{name}-{version}"
+    folder = cache / "assay-bench" / name
     if not (folder / "bin" / "python").exists():
-        _make(folder, f"{name}=={version}")
+        _make(folder, steps)
     return folder / "bin" / "python"
 
 
-def _make(folder: Path, requirement: str) -> None:
+def _make(folder: Path, steps: Sequence[Sequence[str]]) -> None:
     """Makes it beside its place and moves it there whole; only its interpreter is used, never its scripts."""
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    print(f"making an environment for {requirement} ...", file=sys.stderr)
+    wanted = " ".join(requirement for step in steps for requirement in step)
+    print(f"making an environment for {wanted} ...", file=sys.stderr)
     try:
         _run([sys.executable, "-m", "venv", str(part)])
-        _run([str(part / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement])
+        for step in steps:
+            _run([str(part / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *step])
         part.rename(folder)
     except (OSError, Unmeasured) as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise Unmeasured(f"{requirement} could not be installed: {error}") from error
+        raise Unmeasured(f"{wanted} could not be installed: {error}") from error
 
 
 def _run(command: list[str]) -> None:

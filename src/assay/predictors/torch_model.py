@@ -88,6 +88,9 @@ class Torch:
         self.network, self.stated = network, stated
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         network.to(self.device)
+        self._is_image = len(stated.interface.get("shape") or ()) == 3
+        if self._is_image:
+            network.to(memory_format=torch.channels_last)  # convolutions on a CPU take half the time
         _evaluating(network)
         weights = [weight for weight in network.parameters() if weight.is_floating_point()]
         self._dtype = weights[0].dtype if weights else torch.float32
@@ -177,7 +180,8 @@ class Torch:
             raise Undecided(
                 "the rows do not fit the model", str(error)[:200], "declare the `shape` of a row"
             ) from error
-        return torch.as_tensor(rows, dtype=self._dtype, device=self.device)
+        tensor = torch.as_tensor(rows, dtype=self._dtype, device=self.device)
+        return tensor.contiguous(memory_format=torch.channels_last) if self._is_image else tensor
 
     def _forward(self, batch: Batch) -> Tensor:
         return self._said(self._tensor(batch))
