@@ -64,7 +64,7 @@ def examine(workspace: Workspace, version: Version, project: Project, plan: Plan
         UsageError: no check fits, the bytes are not on this machine or not those registered, an unknown option.
         ChangedMeanwhile: a file changed while the checks ran; what had ended before stands, nothing later was signed.
     """
-    chosen = select(discover(), version.kind, plan.only or project.checks)
+    chosen = select(discover(), version.kind, plan.only or project.checks, version.declared)
     if not chosen:
         raise UsageError(f"no check fits {version}", f"it is a {version.kind}", "see `assay checks`")
     located = {version.digest: _located(workspace, version)}

@@ -59,7 +59,8 @@ Body = Callable[[Asset, Context], Iterator[Outcome]]
 class Check:
     """A named, versioned question. `id` is `family.name`; `needs` names the extras whose libraries it imports.
 
-    `runs_model` marks checks that load the model: they run only after every file of it scanned clean.
+    `runs_model` marks checks that load the model: they run only after every file of it scanned clean. `tasks` and `inputs` say of
+    which models it can ask anything at all; () means of any.
     """
 
     id: str
@@ -72,6 +73,26 @@ class Check:
     defaults: Mapping[str, Json]
     title: str
     body: Body = field(repr=False, compare=False)
+    tasks: frozenset[str] = frozenset()
+    inputs: frozenset[str] = frozenset()
+
+    def suits(self, declared: Mapping[str, Json]) -> bool:
+        """Whether a model with this declaration is of a kind that the check looks at."""
+        return (not self.tasks or task_of(declared) in self.tasks) and (
+            not self.inputs or input_of(declared) in self.inputs
+        )
+
+
+def task_of(declared: Mapping[str, Json]) -> str:
+    """What a model does: `classification` unless it is declared."""
+    return str(declared.get("task", "classification"))
+
+
+def input_of(declared: Mapping[str, Json]) -> str:
+    """What a row of a model is: `table`, `image` or `text`; a shape of three sizes is an image."""
+    interface = declared.get("interface") or {}
+    shape = interface.get("shape") if isinstance(interface, Mapping) else None
+    return str(interface.get("input", "image" if isinstance(shape, list) and len(shape) == 3 else "table"))
 
 
 def check(
@@ -84,13 +105,26 @@ def check(
     needs: tuple[str, ...] = (),
     runs_model: bool = False,
     defaults: Mapping[str, Json] | None = None,
+    tasks: set[str] | None = None,
+    inputs: set[str] | None = None,
 ) -> Callable[[Body], Check]:
     """Makes a generator function a `Check`; its first docstring line becomes the title."""
 
     def made(body: Body) -> Check:
         title = (body.__doc__ or "").strip().split("\n")[0]
         return Check(
-            id, version, frozenset(kinds), family, maps_to, needs, runs_model, dict(defaults or {}), title, body
+            id,
+            version,
+            frozenset(kinds),
+            family,
+            maps_to,
+            needs,
+            runs_model,
+            dict(defaults or {}),
+            title,
+            body,
+            frozenset(tasks or ()),
+            frozenset(inputs or ()),
         )
 
     return made

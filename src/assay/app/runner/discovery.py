@@ -22,6 +22,7 @@ from types import MappingProxyType, ModuleType
 
 import assay.checks
 from assay.core.assets import Kind
+from assay.core.canonical import Json
 from assay.core.checks import Check
 from assay.core.errors import UsageError
 
@@ -65,8 +66,13 @@ def discover() -> Catalogue:
     return Catalogue(MappingProxyType(dict(sorted(checks.items()))), tuple(problems))
 
 
-def select(catalogue: Catalogue, kind: Kind, only: Sequence[str] = ()) -> tuple[Check, ...]:
+def select(
+    catalogue: Catalogue, kind: Kind, only: Sequence[str] = (), declared: Mapping[str, Json] | None = None
+) -> tuple[Check, ...]:
     """The checks that look at assets of `kind`, in order of id; `only` holds ids or patterns such as `privacy.*`.
+
+    A check that does not suit what is `declared` of the asset is left out, unless `only` holds its very id: then it says itself why
+    it has nothing to look at.
 
     Raises:
         UsageError: a pattern that no check of any kind matches, so that a typing error never reads as "nothing to do".
@@ -83,7 +89,9 @@ def select(catalogue: Catalogue, kind: Kind, only: Sequence[str] = ()) -> tuple[
     return tuple(
         check
         for check in catalogue.checks.values()
-        if kind in check.kinds and (not only or any(fnmatch.fnmatchcase(check.id, pattern) for pattern in only))
+        if kind in check.kinds
+        and (not only or any(fnmatch.fnmatchcase(check.id, pattern) for pattern in only))
+        and (declared is None or check.suits(declared) or check.id in only)
     )
 
 

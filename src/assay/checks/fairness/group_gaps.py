@@ -44,7 +44,7 @@ OPPORTUNITY = Question("equal_opportunity_gap", "true_positive_rate", "rows of t
 SELECTION = Question("selection_rate_gap", "selection_rate", "rows")
 
 
-@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True)
+@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"})
 def group_gaps(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Largest differences between groups in how often the model says yes.
 

@@ -40,7 +40,7 @@ BLOCK_CELLS = 4_000_000
 
 
 @check(
-    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0024.000",),
+    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, maps_to=("mitre-atlas:AML.T0024.000",),
     defaults={"max_rows": 20_000},
 )  # fmt: skip
 def membership(asset: Asset, context: Context) -> Iterator[Outcome]:

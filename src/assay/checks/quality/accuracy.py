@@ -15,7 +15,7 @@ from assay.statistics.tables import outcome_table
 ID = "quality.accuracy"
 
 
-@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True)
+@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"})
 def accuracy(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Share of test rows that the model gets right.
 

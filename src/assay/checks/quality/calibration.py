@@ -32,7 +32,7 @@ BLOCK_CELLS = 4_000_000
 MIN_ROWS = 2
 
 
-@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True)
+@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"})
 def calibration(asset: Asset, context: Context) -> Iterator[Outcome]:
     """How far the model's probabilities are from what happens.
 

@@ -26,7 +26,7 @@ ID = "robustness.corruptions"
 
 
 @check(
-    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True,
+    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"image"},
     defaults={"rows": 500, "severities": [1, 3, 5], "kinds": []},
 )  # fmt: skip
 def corruptions(asset: Asset, context: Context) -> Iterator[Outcome]:

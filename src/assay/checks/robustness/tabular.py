@@ -38,7 +38,7 @@ SAME = 1e-9
 
 
 @check(
-    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0043",),
+    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"table"}, maps_to=("mitre-atlas:AML.T0043",),
     defaults={"eps": 0.05, "budget": 200, "rows": 5_000, "ranges": {}, "change_binary": False},
 )  # fmt: skip
 def tabular(asset: Asset, context: Context) -> Iterator[Outcome]:

@@ -40,7 +40,7 @@ PROBE_ROWS = 20
 
 
 @check(
-    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0043",),
+    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"text"}, maps_to=("mitre-atlas:AML.T0043",),
     defaults={"rows": 200, "queries": 200, "max_share": 0.2, "kinds": ["typo", "homoglyph", "synonym"], "synonyms": {}},
 )  # fmt: skip
 def text(asset: Asset, context: Context) -> Iterator[Outcome]:
