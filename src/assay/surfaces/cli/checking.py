@@ -122,7 +122,11 @@ def _wanted(session: Session, workspace: Workspace, plan: Plan) -> list[Version]
         return [resolve(workspace, session.project, name) for name in session.options.assets]
     registered = [name for name in session.project.assets if workspace.registry.versions(name)]
     found = [resolve(workspace, session.project, name) for name in registered]
-    wanted = [version for version in found if select(discover(), version.kind, plan.only or session.project.checks, version.declared)]
+    wanted = [
+        version
+        for version in found
+        if select(discover(), version.kind, plan.only or session.project.checks, version.declared)
+    ]
     if not wanted:
         why = "no check looks at what is registered" if registered else "none of assay.yaml is registered"
         raise UsageError(
