@@ -57,7 +57,8 @@ WAYS = (
 
 
 @check(
-    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"image"}, maps_to=("mitre-atlas:AML.T0043", "mitre-atlas:AML.T0015"),
+    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"image"},
+    maps_to=("mitre-atlas:AML.T0043", "mitre-atlas:AML.T0015"),
     defaults={"eps": 0.03, "steps": 40, "queries": 300, "rows": 500, "curve": [], "distance_rows": 20},
 )  # fmt: skip
 def evasion(asset: Asset, context: Context) -> Iterator[Outcome]:
