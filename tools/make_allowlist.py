@@ -45,6 +45,11 @@ METACLASSES = {
 }
 SKIPPED = ("tests", "test", "testing", "conftest", "f2py", "distutils", "_build_utils", "__main__", "setup", "_pyinstaller", "dask", "spark",
            "_dynamo", "_inductor", "distributed", "onnx", "_export", "fx", "utils.tensorboard", "contrib", "backends", "_C")  # fmt: skip
+COMPANION = "joblib.load reads the file that its state names, unscanned, with allow_pickle=True"
+LOADER_ACTS = {  # harmless by their own hooks, but a loader does more with what it finds of them
+    ("joblib.numpy_pickle_compat", "NDArrayWrapper"): COMPANION, ("joblib.numpy_pickle_compat", "ZNDArrayWrapper"): COMPANION,
+    ("joblib.numpy_pickle", "NDArrayWrapper"): COMPANION, ("joblib.numpy_pickle", "ZNDArrayWrapper"): COMPANION,
+}  # fmt: skip
 PLAIN_CALLS = {
     "super", "isinstance", "len", "type", "hasattr", "getattr", "tuple", "list", "dict", "set", "frozenset", "int", "float", "str", "bool", "id",
     "hash", "repr", "sorted", "range", "zip", "enumerate", "min", "max", "abs", "any", "all", "iter", "next", "vars", "issubclass", "callable",
@@ -145,6 +150,8 @@ def inert_functions(module: types.ModuleType) -> list[str]:
 
 def reason_against(cls: type) -> str:
     """Why a class may not be made from a file; "" if it may."""
+    if (cls.__module__, cls.__qualname__) in LOADER_ACTS:
+        return LOADER_ACTS[cls.__module__, cls.__qualname__]
     if type(cls).__name__ not in METACLASSES:
         return f"metaclass {type(cls).__name__}"
     if issubclass(cls, BaseException) or issubclass(cls, type):

@@ -295,6 +295,8 @@ def containers() -> Iterator[Case]:
     yield Case("npy-objects", "a.npy", npy_of_objects(bad))
     yield Case("npz-objects", "a.npz", zipped({"a.npy": npy_of_objects(bad)}))
     yield Case("npy-trailing", "a.npy", npy_of_objects(fine) + bad)
+    wrapper = b"\x80\x04cjoblib.numpy_pickle_compat\nNDArrayWrapper\n)\x81}"
+    yield Case("joblib-companion-file", "m.joblib", wrapper + u("filename") + u("/missing/payload.npy") + b"sb.")
     yield Case("joblib-object-array", "m.joblib", b"\x80\x03" + _wrapped_array(b"O8") + bad + b".")
     yield Case(
         "joblib-payload-in-raw-array",
