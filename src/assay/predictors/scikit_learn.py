@@ -22,10 +22,19 @@ def load_scikit_learn(data: bytes, stated: Declared) -> ScikitLearn:
     """Loads a skops file, whose every name must be on the list for its role.
 
     Raises:
+        Refused, MalformedInput, MissingExtra: as `load_skops`.
+        Undecided: it is neither classifier nor regressor, or declares other features than it was fitted with.
+    """
+    return ScikitLearn(load_skops(data), stated)
+
+
+def load_skops(data: bytes) -> Any:  # Any: scikit-learn has no types
+    """The object in a skops file, whose every name must be on the list for its role.
+
+    Raises:
         Refused: a name that is not listed, or something that the reader does not understand.
         MalformedInput: no skops file.
         MissingExtra: skops or scikit-learn is not installed.
-        Undecided: it is neither classifier nor regressor, or declares other features than it was fitted with.
     """
     facts = skops_facts(data)
     if not facts.is_clean:
@@ -38,10 +47,9 @@ def load_scikit_learn(data: bytes, stated: Declared) -> ScikitLearn:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # another version of scikit-learn wrote it; what it answers is what counts
         try:
-            estimator = loads(data, trusted=list(facts.reviewed))
+            return loads(data, trusted=list(facts.reviewed))
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, ImportError, RecursionError) as error:
             raise Refused("the model cannot be loaded", str(error)[:200], "save it again with skops") from error
-    return ScikitLearn(estimator, stated)
 
 
 class ScikitLearn:
