@@ -156,14 +156,14 @@ def proxied(upstream: str, folder: Path, *, firewall: Callable[[], Any] | None =
             **settings: Any) -> Iterator[Proxy]:  # fmt: skip
     """The proxy in front of `upstream`, with the tests' policy unless another firewall is given."""
     given = replace(Settings(upstream), **settings)
-    ready = tested_firewall()
+    ready = firewall_of_tests()
     events: list[Event] = []
-    gateway = Gateway(given, firewall or (lambda: ready), HttpUpstream(given), Account(folder / "budgets.sqlite"))
-    with served(ProxyApp(gateway, key, events.append, meters)) as url:
+    gateway = Gateway(given, firewall or (lambda: ready), Account(folder / "budgets.sqlite"))
+    with served(ProxyApp(gateway, HttpUpstream(given), key, events.append, meters)) as url:
         yield Proxy(url, gateway, events)
 
 
-def tested_firewall() -> Firewall:
+def firewall_of_tests() -> Firewall:
     """A firewall with a deadline that no busy machine misses."""
     return Firewall(read_firewall_policy(POLICY, "tests.yaml", SCANNERS))
 

@@ -45,16 +45,18 @@ class Reservation:
 class Account:
     """The file. Used by one thread of each process."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens or makes the file.
+    def __init__(self, path: Path | None) -> None:
+        """Opens or makes the file; None keeps everything in memory, for this process alone.
 
         Raises:
             StorageError: it cannot be used.
         """
-        self.path = path
         with _translated():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path or ":memory:", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("PRAGMA trusted_schema=OFF")

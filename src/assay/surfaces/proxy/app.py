@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
 from assay.core.errors import AssayError
@@ -11,71 +12,32 @@ from assay.runtime.gateway.apis import BY_PATH, Api
 from assay.surfaces.proxy.exchange import Exchange
 from assay.surfaces.proxy.gateway import Gateway
 from assay.surfaces.proxy.refusals import Refusal, Reply, refusal_of, reply_to
+from assay.surfaces.proxy.upstream import Upstream
 from assay.surfaces.proxy.watch import Event, Meter, Record, Watch
 from assay.surfaces.proxy.wire import ClientGone, Outlet, Receive, Scope, Send, headers_of, key_of, passed_on, read_body
 
 HEALTH = "/healthz"
-UNKNOWN = Refusal(404, "unknown_route", "the firewall does not know this route, so nothing was passed on")
 
 
 class ProxyApp:
     """Answers POST on the paths of the known APIs."""
 
-    def __init__(self, gateway: Gateway, upstream_key: str, record: Record, meters: tuple[Meter, ...] = ()) -> None:
-        self._gateway, self._key = gateway, upstream_key
-        self._record, self._meters = record, meters
+    def __init__(self, gateway: Gateway, upstream: Upstream, upstream_key: str, record: Record, meters: tuple[Meter, ...] = ()) -> None:  # fmt: skip
+        self._gateway, self._upstream = gateway, upstream
+        self._door = Door(gateway, upstream_key, record, meters)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection of the server; answers and never raises because of what a client sent."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            with suppress(ClientGone):
-                await self._request(scope, receive, Outlet(send, self._gateway.settings.timeouts.client))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
-
-    async def _request(self, scope: Scope, receive: Receive, out: Outlet) -> None:
-        if scope["path"] == HEALTH and scope["method"] == "GET":
-            await out.whole(Reply(200, b'{"ok": true}', ((b"content-type", b"application/json"),)))
-            return
-        api = BY_PATH.get(scope["path"])
-        is_anthropic = api is not None and api.is_anthropic
-        try:
-            if api is None:
-                raise UNKNOWN
-            if scope["method"] != "POST":
-                raise Refusal(405, "method", "this route answers POST only")
-            await self._exchange(api, scope, receive, out)
-        except AssayError as error:
-            if out.is_begun:
-                raise ClientGone from error
-            await out.whole(reply_to(refusal_of(error, is_answer=False), is_anthropic=is_anthropic))
-
-    async def _exchange(self, api: Api, scope: Scope, receive: Receive, out: Outlet) -> None:
-        settings = self._gateway.settings
-        headers = headers_of(scope)
-        caller = self._gateway.callers.find(key_of(headers))
-        self._gateway.abuse.admit(caller.name)
-        size = (
-            int(headers.get(b"content-length", b""))
-            if headers.get(b"content-length", b"").isdigit()
-            else settings.max_body_bytes
-        )
-        with self._gateway.room(min(size, settings.max_body_bytes)):
-            body = await read_body(receive, headers, settings.max_body_bytes, settings.timeouts.client)
-            watch = Watch(caller.name, api.name, api.operation, self._record, self._meters)
-            sent = passed_on(headers, self._key, is_anthropic=api.is_anthropic)
-            query = scope.get("query_string", b"").decode("latin-1")
-            exchange = Exchange(self._gateway, api, caller, out, watch)
-            try:
-                await until_gone(exchange.run(body, query, sent), receive)
-            finally:
-                watch.ended()
-                if watch.is_blocked and self._gateway.abuse.blocked(caller.name):
-                    self._record(
-                        Event("abuse", watch.began_s, caller.name, api.name, {"contained_s": settings.abuse.contain_s})
-                    )
+        elif scope["path"] == HEALTH and scope["method"] == "GET":
+            with suppress(ClientGone):
+                health = Reply(200, b'{"ok": true}', ((b"content-type", b"application/json"),))
+                await Outlet(send, self._gateway.settings.timeouts.client).whole(health)
+        else:
+            await self._door.answer(BY_PATH.get(scope["path"]), lambda: self._upstream, scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -83,9 +45,63 @@ class ProxyApp:
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             else:
-                await self._gateway.close()
+                await self._upstream.close()
+                self._gateway.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+class Door:
+    """Lets requests in: who calls, is there room, is it one request; then the exchange. Tells of everything it turns away."""
+
+    def __init__(self, gateway: Gateway, upstream_key: str, record: Record, meters: tuple[Meter, ...]) -> None:
+        self._gateway, self._key = gateway, upstream_key
+        self._record, self._meters = record, meters
+
+    async def answer(self, api: Api | None, upstream: Callable[[], Upstream], scope: Scope, receive: Receive, send: Send) -> None:  # fmt: skip
+        """Answers one request; `api` is None where the route is not known."""
+        out = Outlet(send, self._gateway.settings.timeouts.client)
+        watch = Watch(
+            "unknown", *((api.name, api.operation) if api else ("unknown", "unknown")), self._record, self._meters
+        )
+        with suppress(ClientGone):
+            try:
+                await self._enter(api, upstream, scope, receive, out, watch)
+            except AssayError as error:
+                await self._turn_away(refusal_of(error, is_answer=False), api, out, watch)
+            except Exception:
+                # A fault of ours passes nothing on: the client gets an error, or the stream ends without its end.
+                await self._turn_away(Refusal(500, "internal_error", "the firewall failed"), api, out, watch)
+                raise
+            finally:
+                watch.ended()
+                if watch.is_blocked and self._gateway.abuse.blocked(watch.client):
+                    seconds = self._gateway.settings.abuse.contain_s
+                    self._record(Event("abuse", time.time(), watch.client, watch.api, {"contained_s": seconds}))
+
+    async def _enter(self, api: Api | None, upstream: Callable[[], Upstream], scope: Scope, receive: Receive, out: Outlet, watch: Watch) -> None:  # fmt: skip
+        if api is None:
+            raise Refusal(404, "unknown_route", "the firewall does not know this route, so nothing was passed on")
+        if scope["method"] != "POST":
+            raise Refusal(405, "method", "this route answers POST only")
+        settings = self._gateway.settings
+        headers = headers_of(scope)
+        caller = self._gateway.callers.find(key_of(headers))
+        watch.client = caller.name
+        self._gateway.abuse.admit(caller.name)
+        said = headers.get(b"content-length", b"")
+        size = int(said) if said.isdigit() and len(said) < 12 else settings.max_body_bytes
+        with self._gateway.room(min(size, settings.max_body_bytes)):
+            body = await read_body(receive, headers, settings.max_body_bytes, settings.timeouts.client)
+            sent = passed_on(headers, self._key, is_anthropic=api.is_anthropic)
+            query = scope.get("query_string", b"").decode("latin-1")
+            exchange = Exchange(self._gateway, api, caller, upstream(), out, watch)
+            await until_gone(exchange.run(body, query, sent), receive)
+
+    async def _turn_away(self, refusal: Refusal, api: Api | None, out: Outlet, watch: Watch) -> None:
+        watch.refused(refusal)
+        if not out.is_begun:
+            await out.whole(reply_to(refusal, is_anthropic=api is not None and api.is_anthropic))
 
 
 async def until_gone(work: Coroutine[None, None, None], receive: Receive) -> None:

@@ -27,7 +27,7 @@ from assay.runtime.gateway.shapes import UnknownPart, body_of
 from assay.surfaces.proxy.caller import Caller
 from assay.surfaces.proxy.gateway import Gateway
 from assay.surfaces.proxy.refusals import Refusal, Reply, error_body, error_event, refusal_of, reply_to
-from assay.surfaces.proxy.upstream import Answer, Headers
+from assay.surfaces.proxy.upstream import Answer, Headers, Upstream
 from assay.surfaces.proxy.watch import Watch
 from assay.surfaces.proxy.wire import Outlet, returned
 
@@ -54,8 +54,11 @@ class Order:
 class Exchange:
     """One exchange. `out` is the way back; `watch` is told of everything."""
 
-    def __init__(self, gateway: Gateway, api: Api, caller: Caller, out: Outlet, watch: Watch) -> None:
+    def __init__(
+        self, gateway: Gateway, api: Api, caller: Caller, upstream: Upstream, out: Outlet, watch: Watch
+    ) -> None:
         self._gateway, self._api, self._caller, self._out, self._watch = gateway, api, caller, out, watch
+        self._upstream = upstream
         self._settings = gateway.settings
         self._bill: Usage | None = None  # what was used; None while the end was not seen
 
@@ -76,7 +79,7 @@ class Exchange:
     async def _sent(self, order: Order, guard: Guard, query: str, headers: Headers) -> None:
         """Step 4."""
         try:
-            answer = await self._gateway.upstream.open(self._api.path, query, headers, order.body)
+            answer = await self._upstream.open(self._api.path, query, headers, order.body)
         except Refusal as refusal:
             if refusal.reason == "upstream_unreachable":
                 self._bill = Usage(0, 0)

@@ -1,4 +1,4 @@
-"""What all exchanges of a process share: settings, the firewall in force, the way to the server, budgets, and the room left."""
+"""What all exchanges of a process share: settings, the firewall in force, budgets, and the room left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from assay.surfaces.proxy.abuse import AbuseMonitor
 from assay.surfaces.proxy.caller import Caller, Callers
 from assay.surfaces.proxy.refusals import Refusal
 from assay.surfaces.proxy.settings import Settings
-from assay.surfaces.proxy.upstream import Upstream
 
 THREADS = 8
 
@@ -22,8 +21,8 @@ THREADS = 8
 class Gateway:
     """One process's share of the proxy. `firewall` gives the firewall in force; an exchange asks once."""
 
-    def __init__(self, settings: Settings, firewall: Callable[[], Check], upstream: Upstream, account: Account) -> None:
-        self.settings, self.firewall, self.upstream, self.account = settings, firewall, upstream, account
+    def __init__(self, settings: Settings, firewall: Callable[[], Check], account: Account) -> None:
+        self.settings, self.firewall, self.account = settings, firewall, account
         self.callers = Callers(settings)
         self.abuse = AbuseMonitor(settings.abuse, account)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="firewall")
@@ -62,8 +61,7 @@ class Gateway:
         if reservation is not None and used is not None:
             self.account.settle(reservation, used)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Lets go of everything."""
-        await self.upstream.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.account.close()

@@ -76,7 +76,9 @@ def refusal_of(error: AssayError, *, is_answer: bool) -> Refusal:
 
 def reply_to(refusal: Refusal, *, is_anthropic: bool) -> Reply:
     """The answer that a client gets for a refusal."""
-    headers = [(b"content-type", b"application/json"), (b"x-should-retry", b"false")]
+    headers = [(b"content-type", b"application/json")]
+    if refusal.status not in (502, 503, 504) or refusal.reason in ("firewall_undecided", "answer_too_long"):
+        headers.append((b"x-should-retry", b"false"))
     if refusal.wait_s is not None:
         headers.append((b"retry-after", str(refusal.wait_s).encode()))
     return Reply(refusal.status, json.dumps(error_body(refusal, is_anthropic=is_anthropic)).encode(), tuple(headers))

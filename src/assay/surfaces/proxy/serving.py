@@ -117,8 +117,8 @@ def app_of(settings: Settings) -> ProxyApp:
     meters: list[Meter] = [_metered(settings)] if settings.admin else []
     meters += [traces_to(settings.tracing, settings.upstream)] if settings.tracing else []
     account = Account(Path(settings.state) / "budgets.sqlite")
-    gateway = Gateway(settings, firewall_of(settings), HttpUpstream(settings), account)
-    return ProxyApp(gateway, key, lambda event: None, tuple(meters))
+    gateway = Gateway(settings, firewall_of(settings), account)
+    return ProxyApp(gateway, HttpUpstream(settings), key, lambda event: None, tuple(meters))
 
 
 def firewall_of(settings: Settings) -> Callable[[], PooledFirewall]:
