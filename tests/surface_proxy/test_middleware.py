@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from tests.surface_proxy.servers import chat, served, spoken, firewall_of_tests
+from tests.surface_proxy.servers import chat, firewall_of_tests, served, spoken
 from tests.surface_proxy.test_clients import HI, KEY
 
 from assay.firewall import FirewallMiddleware
@@ -35,7 +35,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         pieces = [json.dumps(chat(text)).encode()]
         if asked.get("stream"):
             kind = b"text/event-stream"
-            pieces = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in spoken(text)] + [b"data: [DONE]\n\n"]
+            pieces = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in spoken(text)] + [
+                b"data: [DONE]\n\n"
+            ]
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
     for piece in pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -92,7 +92,7 @@ class HoldBack:
 
     def _look(self, block: str, *, is_last: bool) -> str:
         self._held += block
-        self._swallow()
+        self._swallow(is_last=is_last)
         window, begun = self._context + self._held, len(self._context)
         limit = len(window) if is_last else max(begun, len(window) - KEPT)
         out, at = [], begun
@@ -122,13 +122,14 @@ class HoldBack:
                 merged.append(span)
         return merged
 
-    def _swallow(self) -> None:
+    def _swallow(self, *, is_last: bool) -> None:
         """Takes away what continues a redacted match."""
         if self._swallows is None:
             return
         if self._swallows is _PEM_END:
             found = _PEM_END.search(self._held)
-            taken = found.end() if found else max(0, len(self._held) - _PEM_TAIL)
+            kept = 0 if is_last else _PEM_TAIL
+            taken = found.end() if found else max(0, len(self._held) - kept)
             is_over = found is not None
         else:
             run = _RUN_GOES_ON(self._held)

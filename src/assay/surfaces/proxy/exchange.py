@@ -18,6 +18,7 @@ from typing import TypeVar
 from assay.core.canonical import Json
 from assay.core.errors import AssayError, MalformedInput
 from assay.formats.sse import SseEvent, SseReader, sse_frame
+from assay.runtime.budget.account import Reservation
 from assay.runtime.budget.limits import Amount, most_of
 from assay.runtime.gateway.apis import Api, context_of, is_streamed, read_answer, read_request
 from assay.runtime.gateway.guard import Blocked, Guard, scanned
@@ -60,19 +61,16 @@ class Exchange:
         self._gateway, self._api, self._caller, self._out, self._watch = gateway, api, caller, out, watch
         self._upstream = upstream
         self._settings = gateway.settings
-        self._bill: Usage | None = None  # what was used; None while the end was not seen
+        self._reservation: Reservation | None = None
 
     async def run(self, data: bytes, query: str, headers: Headers) -> None:
         """Answers the client; raises only `ClientGone` and what cancels the task."""
         is_answer = False
         try:
             order, guard = await self._ordered(data)
-            reservation = self._gateway.reserve(self._caller, order.amount)
+            self._reservation = self._gateway.reserve(self._caller, order.amount)
             is_answer = True
-            try:
-                await self._sent(order, guard, query, headers)
-            finally:
-                self._gateway.settle(reservation, self._used(order))
+            await self._sent(order, guard, query, headers)
         except AssayError as error:
             await self._refuse(refusal_of(error, is_answer=is_answer))
 
@@ -82,7 +80,7 @@ class Exchange:
             answer = await self._upstream.open(self._api.path, query, headers, order.body)
         except Refusal as refusal:
             if refusal.reason == "upstream_unreachable":
-                self._bill = Usage(0, 0)
+                self._settle(order, Usage(0, 0))
             raise
         try:
             await self._answered(answer, order, guard)
@@ -131,6 +129,7 @@ class Exchange:
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         self._watch.answered(answer.status)
         if answer.status != 200:
+            self._settle(order, Usage(0, 0))
             await self._failed(answer, kind, guard)
         elif kind == _STREAM and order.is_streamed:
             await self._streamed(answer, order, guard)
@@ -145,8 +144,7 @@ class Exchange:
             bound = min(bound, 6 * order.max_chars + len(order.body) * 2 + 65536)
         data = await _read(answer, bound)
         value = read_answer(data, bound)
-        self._bill = _billed(Usage.of(value.get("usage")), len(data) if self._api.limits else 0)
-        self._watch.used(self._bill)
+        self._settle(order, _billed(Usage.of(value.get("usage")), len(data) if self._api.limits else 0))
         await self._off_loop(len(data), lambda: self._api.judge(value, guard))
         body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
         self._watch.said(value)
@@ -162,36 +160,30 @@ class Exchange:
             200, [*returned(answer.headers, b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
         )
         self._watch.began()
+        said = b""
         try:
             async for piece in answer.pieces():
-                await self._passed(reader.feed(piece), rewriter)
+                said = _rewritten(reader.feed(piece), rewriter)
                 if rewriter.is_ended:
                     break
+                await self._say(said)
             else:
-                await self._passed(reader.end(), rewriter)
-            if not rewriter.is_ended:
-                await self._out.piece(b"".join(_framed(event) for event in rewriter.end()))
-                raise Refusal(502, "upstream_cut", "the model's server broke off in the middle of its answer")
-            self._bill = _billed(rewriter.usage, counted.bytes)
+                said = _rewritten(reader.end(), rewriter)
         finally:
             self._watch.used(rewriter.usage)
+        if not rewriter.is_ended:
+            await self._say(said + b"".join(_framed(event) for event in rewriter.end()))
+            raise Refusal(502, "upstream_cut", "the model's server broke off in the middle of its answer")
+        self._settle(order, _billed(rewriter.usage, counted.bytes))
+        await self._say(said)
         await self._out.finish()
 
-    async def _passed(self, events: Iterable[SseEvent], rewriter: Rewriter) -> None:
-        out = []
-        for event in events:
-            if event.is_comment:
-                out.append(b":\n\n")
-                continue
-            out += [_framed(rewritten) for rewritten in rewriter.event(event)]
-            if rewriter.is_ended:
-                break
-        if out:
-            await self._out.piece(b"".join(out))
+    async def _say(self, data: bytes) -> None:
+        if data:
+            await self._out.piece(data)
 
     async def _failed(self, answer: Answer, kind: str, guard: Guard) -> None:
         """An error of the model's server goes on with its status, once it was judged like any answer."""
-        self._bill = Usage(0, 0)
         status = answer.status if 400 <= answer.status < 600 else 502
         data = await _read(answer, MAX_ERROR_BYTES)
         refusal = Refusal(status, "upstream_error", f"the model's server answered with status {answer.status}")
@@ -219,19 +211,31 @@ class Exchange:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._gateway.threads, work)
 
-    def _used(self, order: Order) -> Amount | None:
-        """Step 6; None where the end was not seen, so that all that was reserved stays spent."""
-        if self._bill is None:
-            return None
-        given = order.size if self._bill.input_tokens is None else self._bill.input_tokens
-        said = self._bill.output_tokens or 0
+    def _settle(self, order: Order, bill: Usage) -> None:
+        """Step 6, before the last byte goes out; an exchange whose end is never seen keeps all that was reserved spent."""
+        self._watch.used(bill)
+        given = order.size if bill.input_tokens is None else bill.input_tokens
+        said = bill.output_tokens or 0
         price = self._settings.prices.get(order.model)
-        return Amount(given + said, price.cost(given, said) if price else 0)
+        self._gateway.settle(self._reservation, Amount(given + said, price.cost(given, said) if price else 0))
 
 
 def _billed(usage: Usage, output_bytes: int) -> Usage:
     """What the server counted; where it did not, no text has more tokens than bytes."""
     return Usage(usage.input_tokens, output_bytes if usage.output_tokens is None else usage.output_tokens)
+
+
+def _rewritten(events: Iterable[SseEvent], rewriter: Rewriter) -> bytes:
+    """What goes out for some events; comments keep their place, since they keep connections open, and lose their text."""
+    out = []
+    for event in events:
+        if event.is_comment:
+            out.append(b":\n\n")
+            continue
+        out += [_framed(rewritten) for rewritten in rewriter.event(event)]
+        if rewriter.is_ended:
+            break
+    return b"".join(out)
 
 
 def _framed(event: SseEvent) -> bytes:

@@ -56,9 +56,9 @@ class Gateway:
         """
         return self.account.reserve(caller.name, caller.limits, most, time.time()) if caller.limits else None
 
-    def settle(self, reservation: Reservation | None, used: Amount | None) -> None:
-        """Replaces what was set aside by what was used, where that is known."""
-        if reservation is not None and used is not None:
+    def settle(self, reservation: Reservation | None, used: Amount) -> None:
+        """Replaces what was set aside by what was used."""
+        if reservation is not None:
             self.account.settle(reservation, used)
 
     def close(self) -> None:

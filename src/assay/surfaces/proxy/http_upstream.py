@@ -116,7 +116,10 @@ class _Connection:
         return event
 
     def is_reusable(self) -> bool:
-        """Whether another request may follow."""
+        """Whether another request may follow; what came already and nobody read is looked through for the end."""
+        with suppress(h11.RemoteProtocolError):
+            while self._state.their_state is h11.SEND_BODY and isinstance(self._state.next_event(), h11.Data):
+                pass
         if self._state.our_state is not h11.DONE or self._state.their_state is not h11.DONE:
             return False
         self._state.start_next_cycle()
