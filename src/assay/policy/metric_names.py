@@ -16,7 +16,7 @@ _MEASURES = ("precision", "recall", "f1", "balanced_accuracy", "mcc")
 
 
 def rank_metric(metric: str) -> str:
-    """`auc`, or `tpr_at_fpr:0.01` for a metric called `tpr_at_fpr_001`: the digits after the first are decimals.
+    """`auc`, `roc_auc`, or `tpr_at_fpr:0.01` for a metric called `tpr_at_fpr_001`: the digits after the first are decimals.
 
     Raises:
         ValueError: the name says neither.
@@ -25,9 +25,11 @@ def rank_metric(metric: str) -> str:
     rate = last.removeprefix("tpr_at_fpr_")
     if rate != last and rate.isdigit() and len(rate) > 1:
         return f"tpr_at_fpr:{rate[0]}.{rate[1:]}"
+    if last == "roc_auc":
+        return last
     if last == "auc" or last.endswith("_auc"):
         return "auc"
-    raise ValueError(f"{metric!r} is no rank metric that can be computed: auc or tpr_at_fpr_001")
+    raise ValueError(f"{metric!r} is no rank metric that can be computed: auc, roc_auc or tpr_at_fpr_001")
 
 
 def gap_question(metric: str) -> str:

@@ -251,7 +251,7 @@ def _in(groups: Ints, group: int, counted: Bools) -> Bools:
 
 def _rank(pair: _Pair, asked: Asked) -> Compared:
     """Rows are paired only if both models have the same members; else each model was attacked on its own."""
-    from assay.statistics import claims
+    from assay.statistics import claims, ranks
 
     ours, theirs = pair.ours, pair.theirs
     mine, other = ours.columns["member"].astype(bool), theirs.columns["member"].astype(bool)
@@ -269,13 +269,14 @@ def _rank(pair: _Pair, asked: Asked) -> Compared:
         change = claims.rank_paired(*sides, metric, asked.margin, asked.better, asked.seed, paired, asked.alpha,
                                     metrics=asked.metrics)  # fmt: skip
         return Compared(change, "rows" if paired else "none")
-    if metric != "auc" or not paired:
+    if metric not in ("auc", "roc_auc") or not paired:
         raise _Refused(
             "clustered-rows", f"rows come in clusters, and {metric} has no test for that unless rows are paired"
         )
     named = ours.columns["cluster"]
-    change = claims.clustered_area_change(claims.Scores(*sides[:2]), claims.Scores(*sides[2:]), (named[mine], named[~mine]),
-                                          asked.margin, asked.better, asked.alpha, asked.metrics)  # fmt: skip
+    scores = ranks.checked_scores(*sides[:2], metric), ranks.checked_scores(*sides[2:], metric)
+    change = claims.clustered_area_change(*scores, (named[mine], named[~mine]), asked.margin, asked.better, asked.alpha,
+                                          asked.metrics)  # fmt: skip
     return Compared(change, "clusters")
 
 

@@ -168,7 +168,7 @@ def rank_limit(
 
     Ties count against the model. `rows_needed` counts members and others, in the proportion seen.
     """
-    scores, rate = checked_scores(members, others), false_positive_rate(metric)
+    scores, rate = checked_scores(members, others, metric), false_positive_rate(metric)
     n = scores.members.size + scores.others.size
     if rate is None:
         return limit_claim(area_spread(scores), n, limit, alpha, metrics, low=0.0, high=1.0)
@@ -326,7 +326,8 @@ def rank_paired(
     Unpaired models have been attacked on their own members, so the two are drawn apart. `n` counts the candidate's
     rows.
     """
-    new, old = checked_scores(candidate_members, candidate_others), checked_scores(baseline_members, baseline_others)
+    new = checked_scores(candidate_members, candidate_others, metric)
+    old = checked_scores(baseline_members, baseline_others, metric)
     if paired:
         same_rows(candidate_members=new.members, baseline_members=old.members)
         same_rows(candidate_others=new.others, baseline_others=old.others)

@@ -2,7 +2,8 @@
 one.
 
 A higher score is more member-like. Ties count against the model: a member that ties with another row is taken as
-found out, so a constant score cannot hide a leak.
+found out, so a constant score cannot hide a leak. `roc_auc` is the area as the field reports it for the quality of a
+classifier, where a tie counts half.
 
 The area is a mean over members plus a mean over others of "placements", hence its bounds come in closed form. The true
 positive rate is drawn: members and others apart, the threshold anew in every draw. Only the highest of the others can
@@ -28,20 +29,26 @@ BLOCK_CELLS = 4_000_000
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of members, shape (n,), and of others, shape (m,)."""
+    """Scores of members, shape (n,), and of others, shape (m,); `tie` is how much of a win a tie is."""
 
     members: Floats
     others: Floats
+    tie: float = 1.0
 
 
-def checked_scores(members: Floats, others: Floats) -> Scores:
-    """Both sides finite and at least two rows each, or ValueError."""
-    return Scores(finite(members, "members", at_least=2), finite(others, "others", at_least=2))
+def checked_scores(members: Floats, others: Floats, metric: str) -> Scores:
+    """Both sides finite and at least two rows each, or ValueError; a tie counts as `metric` says."""
+    return Scores(finite(members, "members", at_least=2), finite(others, "others", at_least=2), tie_of(metric))
+
+
+def tie_of(metric: str) -> float:
+    """How much of a win a tie is: half for `roc_auc`, else all of it."""
+    return 0.5 if metric == "roc_auc" else 1.0
 
 
 def false_positive_rate(metric: str) -> float | None:
-    """None for `auc`, the rate for `tpr_at_fpr:RATE` with 0 < RATE <= .5, ValueError for anything else."""
-    if metric == "auc":
+    """None for `auc` and `roc_auc`, the rate for `tpr_at_fpr:RATE` with 0 < RATE <= .5, ValueError for anything else."""
+    if metric in ("auc", "roc_auc"):
         return None
     name, _, rate = metric.partition(":")
     try:
@@ -49,15 +56,15 @@ def false_positive_rate(metric: str) -> float | None:
     except ValueError:
         value = math.nan
     if name != "tpr_at_fpr" or not 0 < value <= 0.5:
-        raise ValueError(f"the metric is 'auc' or 'tpr_at_fpr:RATE' with a rate up to 0.5, not {metric!r}")
+        raise ValueError(f"the metric is 'auc', 'roc_auc' or 'tpr_at_fpr:RATE' with a rate up to 0.5, not {metric!r}")
     return value
 
 
 def rank_interval(
     members: Floats, others: Floats, metric: str, seed: int, level: float = 0.95, draws: int = DRAWS
 ) -> Interval:
-    """Two-sided interval of `auc` or `tpr_at_fpr:RATE`; `n` counts members and others."""
-    scores, rate = checked_scores(members, others), false_positive_rate(metric)
+    """Two-sided interval of `auc`, `roc_auc` or `tpr_at_fpr:RATE`; `n` counts members and others."""
+    scores, rate = checked_scores(members, others, metric), false_positive_rate(metric)
     n = scores.members.size + scores.others.size
     if rate is None:
         shown = area_spread(scores).interval(level, "placements, skewness corrected", n)
@@ -66,19 +73,24 @@ def rank_interval(
 
 
 def placements(scores: Scores) -> Scores:
-    """For each member the share of others it is not below; for each other the share of members not below it.
+    """For each member the share of others that it beats, for each other the share of members that beat it; ties as stated.
 
     Source: DeLong, DeLong, Clarke-Pearson, Comparing the areas under correlated ROC curves, Biometrics 1988.
     """
-    others, members = np.sort(scores.others), np.sort(scores.members)
     return Scores(
-        np.searchsorted(others, scores.members, side="right") / others.size,
-        1 - np.searchsorted(members, scores.others, side="left") / members.size,
+        _below(np.sort(scores.others), scores.members, scores.tie),
+        1 - _below(np.sort(scores.members), scores.others, 1 - scores.tie),
     )
 
 
+def _below(ascending: Floats, values: Floats, tie: float) -> Floats:
+    """For each value the share of `ascending` that lies below it, equal ones counted by `tie`."""
+    low, high = (np.searchsorted(ascending, values, side=side) for side in ("left", "right"))
+    return np.asarray((low + tie * (high - low)) / ascending.size, dtype=np.float64)
+
+
 def area_spread(scores: Scores) -> Spread:
-    """The area under the curve, ties as wins, with the spread of its placements."""
+    """The area under the curve with the spread of its placements."""
     placed = placements(scores)
     return _with_floor(scores, placed.members, placed.others - placed.others.mean())
 

@@ -1,13 +1,14 @@
-"""Gaps between groups of people: who is found when they should be, and who is chosen at all.
+"""Gaps between groups of people: who is found when they should be, who is chosen at all, whose answers are wrong.
 
 Groups are the values of the declared sensitive columns, crossed where there are several. No group is dropped for being
 small: it is counted, and named in a skip, so that a policy can refuse to decide on it.
-Source: Hardt, Price, Srebro, Equality of opportunity in supervised learning, 2016.
+Source: Hardt, Price, Srebro, Equality of opportunity in supervised learning, 2016; Chouldechova, Fair prediction with disparate
+impact, 2017 (precision and error rates by group).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.rows import UNKNOWN_CLASS, EvaluationRows
+from assay.predictors.predictor import Capability, Predictor
+from assay.predictors.rows import EvaluationRows
 from assay.predictors.subject import skipped, subject
 from assay.statistics.tables import outcome_table
 
@@ -24,51 +26,58 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from assay.predictors.predictor import Floats
+
     Flags = npt.NDArray[np.bool_]
 
 ID = "fairness.group_gaps"
 MIN_PER_GROUP = 30
 MAX_GROUPS = 64
+DRAWS = 2_000
 
 
 @dataclass(frozen=True)
 class Question:
-    """One gap: its metric, the metric of each group, and what the rows are that it is asked of."""
+    """One gap: its metric, the metric of each group, what the rows are that it is asked of, and what is counted among them."""
 
     metric: str
     per_group: str
     among: str
+    asked: Flags
+    hits: Flags
+    better: str = "higher"
 
 
-OPPORTUNITY = Question("equal_opportunity_gap", "true_positive_rate", "rows of the positive class")
-SELECTION = Question("selection_rate_gap", "selection_rate", "rows")
-
-
-@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"})
+@check(ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True)
 def group_gaps(asset: Asset, context: Context) -> Iterator[Outcome]:
-    """Largest differences between groups in how often the model says yes.
+    """Largest differences between groups in what the model answers and how often it is right.
 
-    `equal_opportunity_gap` is the largest minus the smallest true positive rate, `selection_rate_gap` the same of the share
-    predicted positive. Both come with the rate of every group and with the counts that a limit is tested on.
+    With a positive class: `equal_opportunity_gap` (true positive rate), `fpr_gap` (false positive rate), `ppv_gap` (precision) and
+    `selection_rate_gap`; for every classifier `accuracy_gap`; for a regression `absolute_error_gap`, in the unit of the target. Each comes with
+    the rate of every group and the counts that a limit is tested on, and as `…_shrunk`: the largest of noisy gaps is biased
+    upwards, and this estimate is not.
     """
-    examined = subject(asset, context, ID)
+    examined = subject(asset, context, ID, needs=frozenset())
     if isinstance(examined, Skipped):
         yield examined
         return
-    rows = examined.rows
+    rows, predictor = examined.rows, examined.predictor
     reason = _obstacle(rows)
     if reason:
         yield Skipped(ID, reason)
         return
     yield Progress(0, 2, "predicting")
     try:
-        chosen = examined.predictor.labels(rows.features) == rows.positive
+        if predictor.info.is_regression:
+            yield from _of_numbers(predictor, rows, context.seed)
+            return
+        questions = _questions(predictor, rows)
     except Undecided as error:
         yield skipped(ID, error)
         return
-    yield from _gap(OPPORTUNITY, rows, chosen, rows.target == rows.positive, context.seed)
-    yield Progress(1, 2, OPPORTUNITY.metric)
-    yield from _gap(SELECTION, rows, chosen, rows.target >= UNKNOWN_CLASS, context.seed)  # all rows
+    for place, question in enumerate(questions):
+        yield Progress(place, len(questions), question.metric)
+        yield from _gap(question, rows, context.seed)
     yield Progress(2, 2, "done")
 
 
@@ -81,44 +90,79 @@ def group_names(rows: EvaluationRows) -> tuple[str, ...]:
 def _obstacle(rows: EvaluationRows) -> str:
     if not rows.groups:
         return "the test data declare no sensitive columns"
-    if rows.positive is None:
-        return "no positive class: declare `positive` where there are more than two classes"
     found = len(set(group_names(rows)))
     if found > MAX_GROUPS:
         return f"{found} groups, at most {MAX_GROUPS}: declare bands instead of a continuous column"
     return "" if found > 1 else "there is one group only"
 
 
-def _gap(question: Question, rows: EvaluationRows, chosen: Flags, asked: Flags, seed: int) -> Iterator[Outcome]:
+def _questions(predictor: Predictor, rows: EvaluationRows) -> list[Question]:
+    """What can be asked: everything with a positive class, only who is right without one."""
     import numpy as np
 
-    from assay.statistics.gaps import gap_interval
+    predicted = predictor.labels(rows.features)
+    right = (predicted == rows.target) & (predicted >= 0)
+    everyone = np.ones(rows.n, bool)
+    accuracy = Question("accuracy_gap", "group_accuracy", "rows", everyone, right)
+    if rows.positive is None:
+        return [accuracy]
+    chosen, positive = predicted == rows.positive, rows.target == rows.positive
+    return [
+        Question("equal_opportunity_gap", "true_positive_rate", "rows of the positive class", positive, chosen),
+        Question("selection_rate_gap", "selection_rate", "rows", everyone, chosen),
+        Question("fpr_gap", "false_positive_rate", "rows of other classes", ~positive, chosen, "lower"),
+        Question("ppv_gap", "precision", "rows predicted positive", chosen, positive),
+        accuracy,
+    ]
 
-    names = sorted(set(group_names(rows)))
-    places = {name: place for place, name in enumerate(names)}
-    group = np.array([places[name] for name in group_names(rows)])[asked]
+
+def _gap(question: Question, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
+    import numpy as np
+
+    from assay.statistics.gaps import gap_interval, shrunk_gap
+
+    names, everyone = _places(rows)
+    group = everyone[question.asked]
     counts = np.bincount(group, minlength=len(names)).tolist()
-    hits = np.bincount(group, weights=chosen[asked], minlength=len(names)).astype(int).tolist()
-    for name, count in zip(names, counts, strict=True):
-        if count < MIN_PER_GROUP:
-            why = f"only {count} {question.among}, fewer than {MIN_PER_GROUP}"
-            yield Skipped(f"{question.metric} of {name}", why)
+    hits = np.bincount(group, weights=question.hits[question.asked], minlength=len(names)).astype(int).tolist()
+    yield from _small(question.metric, question.among, names, counts)
     if sum(count > 0 for count in counts) < 2:
         yield Skipped(question.metric, f"fewer than two groups have {question.among}")
         return
     header = {"check": ID, "metric": question.metric, "dataset": rows.dataset, "groups": names}
-    table = outcome_table(rows.ids[asked], {"ok": chosen[asked], "group": group}, header)
+    columns = {"ok": question.hits & question.asked, "flag": question.asked, "group": everyone}
+    table = outcome_table(rows.ids, columns, header)
     yield table
-    digest = sha256(table.data)
     filled = [place for place, count in enumerate(counts) if count]
-    found = gap_interval([hits[place] for place in filled], [counts[place] for place in filled], seed)
+    kept_hits, kept_counts = [hits[place] for place in filled], [counts[place] for place in filled]
+    found = gap_interval(kept_hits, kept_counts, seed)
     yield Measurement(
         metric=question.metric, value=found.estimate, unit="share", better="lower", n=found.n, low=found.low,
-        high=found.high, level=found.level, method=found.method, kind="gap", table=digest,
+        high=found.high, level=found.level, method=found.method, kind="gap", table=sha256(table.data),
         limit={"groups": names, "hits": hits, "counts": counts},
+    )  # fmt: skip
+    yield Measurement(
+        metric=f"{question.metric}_shrunk", value=shrunk_gap(kept_hits, kept_counts), unit="share", better="lower", n=found.n,
+        method="empirical Bayes", kind="mean",
     )  # fmt: skip
     for place in filled:
         yield _rate(question, names[place], hits[place], counts[place])
+
+
+def _places(rows: EvaluationRows) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The groups by name, and the place of each row's among them."""
+    import numpy as np
+
+    named = group_names(rows)
+    names = sorted(set(named))
+    places = {name: place for place, name in enumerate(names)}
+    return names, np.array([places[name] for name in named])
+
+
+def _small(metric: str, among: str, names: Sequence[str], counts: Sequence[int]) -> Iterator[Skipped]:
+    for name, count in zip(names, counts, strict=True):
+        if count < MIN_PER_GROUP:
+            yield Skipped(f"{metric} of {name}", f"only {count} {among}, fewer than {MIN_PER_GROUP}")
 
 
 def _rate(question: Question, group: str, hits: int, count: int) -> Measurement:
@@ -127,7 +171,52 @@ def _rate(question: Question, group: str, hits: int, count: int) -> Measurement:
 
     found = share_interval(hits, count)
     return Measurement(
-        metric=question.per_group, value=found.estimate, unit="share", better="higher", n=count, low=found.low,
+        metric=question.per_group, value=found.estimate, unit="share", better=question.better, n=count, low=found.low,
         high=found.high, level=found.level, method=found.method, kind="share", group=group,
         limit={"hits": hits, "n": count},
     )  # fmt: skip
+
+
+def _of_numbers(predictor: Predictor, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
+    """The gap of the mean absolute error of a regression."""
+    import numpy as np
+
+    if Capability.VALUES not in predictor.capabilities or rows.values is None:
+        yield Skipped(ID, "capability: the model gives no values")
+        return
+    error = np.abs(predictor.values(rows.features) - rows.values)
+    names, group = _places(rows)
+    counts = np.bincount(group, minlength=len(names))
+    yield from _small("absolute_error_gap", "rows", names, counts.tolist())
+    header = {"check": ID, "metric": "absolute_error_gap", "dataset": rows.dataset, "groups": names}
+    table = outcome_table(rows.ids, {"value": error, "group": group}, header)
+    yield table
+    means, gaps = _mean_gaps(error, group, len(names), seed)
+    low, high = np.quantile(gaps, [0.025, 0.975])
+    gap = float(np.ptp(means))
+    yield Measurement(
+        metric="absolute_error_gap", value=gap, unit="target units", better="lower", n=rows.n, low=float(min(low, gap)),
+        high=float(max(high, gap)), method=f"bootstrap within groups, B={DRAWS}", kind="gap", table=sha256(table.data),
+    )  # fmt: skip
+    for place, name in enumerate(names):
+        spread = float(error[group == place].std()) / max(1, counts[place]) ** 0.5
+        yield Measurement(
+            metric="mean_absolute_error", value=float(means[place]), unit="target units", better="lower", n=int(counts[place]),
+            low=float(means[place]) - 1.96 * spread, high=float(means[place]) + 1.96 * spread, method="normal interval", kind="mean",
+            group=name,
+        )  # fmt: skip
+
+
+def _mean_gaps(error: Floats, group: npt.NDArray[np.int64], groups: int, seed: int) -> tuple[Floats, Floats]:
+    """Mean of each group, shape (groups,), and the max-min gap in DRAWS resamples of rows within groups, shape (DRAWS,)."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    parts = [error[group == place] for place in range(groups)]
+    drawn = np.empty((DRAWS, groups))
+    for place, part in enumerate(parts):
+        block = max(1, 4_000_000 // len(part))
+        for start in range(0, DRAWS, block):
+            size = min(block, DRAWS - start)
+            drawn[start : start + size, place] = part[rng.integers(0, len(part), (size, len(part)))].mean(axis=1)
+    return np.array([part.mean() for part in parts]), np.ptp(drawn, axis=1)

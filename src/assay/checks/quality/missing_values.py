@@ -1,0 +1,96 @@
+"""What happens to the answers when values go missing: a sensor fails, a form is left half empty.
+
+Cells are blanked at random, row by row, as no value (NaN). A model that refuses such rows is wrong on them: that is what its users get.
+Source: Little and Rubin, Statistical analysis with missing data, 2002 (values missing completely at random).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from assay.core.assets import Asset, Kind
+from assay.core.checks import Context, check
+from assay.core.digests import sha256
+from assay.core.errors import MissingExtra, Undecided
+from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.predictors.predictor import Predictor
+from assay.predictors.rows import EvaluationRows
+from assay.predictors.subject import skipped, subject
+from assay.statistics.tables import outcome_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from assay.predictors.predictor import Batch
+
+    Flags = npt.NDArray[np.bool_]
+
+ID = "quality.missing_values"
+
+
+@check(
+    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"table"},
+    defaults={"rates": [0.1, 0.3], "rows": 5_000},
+)  # fmt: skip
+def missing_values(asset: Asset, context: Context) -> Iterator[Outcome]:
+    """Share of test rows that stay right when a share of their cells is blanked.
+
+    One `accuracy_with_missing` for each of `rates`, with the cells drawn by the seed; the worst of them holds the table and is
+    `missing.accuracy`. Rows that the model refuses count as wrong.
+    """
+    examined = subject(asset, context, ID)
+    if isinstance(examined, Skipped):
+        yield examined
+        return
+    rates = sorted({float(rate) for rate in context.options.get("rates") or ()})
+    if not rates or not all(0 < rate < 1 for rate in rates):
+        yield Skipped(ID, f"no such share of cells: {rates[:5]}")
+        return
+    from assay.statistics.intervals import share_interval
+
+    rows = examined.rows.drawn(int(context.options.get("rows", 5_000)), context.seed)
+    for place, rate in enumerate(rates):
+        yield Progress(place, len(rates), f"{rate:.0%} of the cells blank")
+        try:
+            right, refused = answers(examined.predictor, blanked(rows, rate, context.seed), rows)
+        except MissingExtra as error:
+            yield skipped(ID, error)
+            return
+        hits = int(right.sum())
+        what = f"{rate:.0%} of the cells blank" + (f"; refused: {refused}" if refused else "")
+        share = share_interval(hits, rows.n)
+        is_worst = rate == rates[-1]
+        header = {"check": ID, "dataset": rows.dataset, "rate": rate, "seed": context.seed}
+        table = outcome_table(rows.ids, {"ok": right, "label": rows.target}, header) if is_worst else None
+        if table is not None:
+            yield table
+        yield Measurement(
+            metric="missing.accuracy" if is_worst else "accuracy_with_missing", value=share.estimate, unit="share", better="higher",
+            n=rows.n, low=share.low, high=share.high, level=share.level, method=f"{share.method}; {what}",
+            kind="share", limit={"hits": hits, "n": rows.n}, slice=None if is_worst else f"missing={rate:g}",
+            table=sha256(table.data) if table is not None else None,
+        )  # fmt: skip
+    yield Progress(len(rates), len(rates), "done")
+
+
+def blanked(rows: EvaluationRows, rate: float, seed: int) -> Batch:
+    """The features with a share of their cells empty; sensitive features are blanked like all others."""
+    import numpy as np
+
+    hit = np.random.default_rng([seed, int(rate * 1e6)]).random(rows.features.shape) < rate
+    features = rows.features.copy()
+    for place, is_number in enumerate(rows.is_number):
+        features[hit[:, place], place] = np.nan if is_number else None
+    return features
+
+
+def answers(predictor: Predictor, features: Batch, rows: EvaluationRows) -> tuple[Flags, str]:
+    """Which rows are right, and why the model refused, if it did."""
+    import numpy as np
+
+    try:
+        return predictor.labels(features) == rows.target, ""
+    except Undecided as error:
+        return np.zeros(rows.n, bool), error.why
