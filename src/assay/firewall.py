@@ -18,14 +18,25 @@ from typing import TYPE_CHECKING, Any
 from assay.runtime.firewall.firewall import SCANNERS, Firewall
 from assay.runtime.firewall.packs import ready_policy
 from assay.runtime.firewall.policy import FirewallPolicy
-from assay.runtime.firewall.values import Action, Context, Hit, Role, ScannerRecord, Segment, Source, State, Verdict
+from assay.runtime.firewall.values import (
+    Action,
+    Context,
+    Hit,
+    Role,
+    ScannerRecord,
+    Segment,
+    Source,
+    State,
+    ToolCall,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from assay.surfaces.proxy.middleware import FirewallMiddleware
 
 __all__ = [
-    "SCANNERS", "Action", "Context", "Firewall", "FirewallMiddleware", "FirewallPolicy", "Hit", "Role", "ScannerRecord", "Segment", "Source",
-    "State", "Verdict", "ready_policy",
+    "SCANNERS", "Action", "Context", "Firewall", "FirewallMiddleware", "FirewallPolicy", "Hit", "Role", "ScannerRecord",
+    "Segment", "Source", "State", "ToolCall", "Verdict", "ready_policy",
 ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ MODULES = sorted(path for path in SOURCE.rglob("*.py") if "demo/files" not in pa
 AT_THE_TOP = {
     "cryptography": ("evidence/keys.py",),
     "yaml": ("formats/yaml_strict.py",),
+    "re2": ("formats/text/",),
     "numpy": ("statistics/",),
     "scipy": ("statistics/",),
     "h11": ("surfaces/proxy/http_upstream.py", "surfaces/proxy/patience.py"),

@@ -1,7 +1,7 @@
 """Finds credentials in any text: `secrets_in(text, where)`.
 
-1. Search each rule's anchor. 2. Match its pattern there. 3. Prove it. 4. Then URLs with passwords and assignments by name,
-where no rule spoke before. A value whose checksum is wrong is no credential and is left out.
+1. Which anchors occur at all, in one pass. 2. Search each of these. 3. Match its rule's pattern there. 4. Prove it. 5. Then URLs
+with passwords and assignments by name, where no rule spoke before. A value whose checksum is wrong is no credential and is left out.
 What is yielded never holds the value: a keyed fingerprint tells two places with one secret apart from two secrets. Without a
 key from the caller it is drawn at random for this process, so fingerprints then compare inside one run only.
 """
@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from assay.core.errors import MalformedInput
-from assay.formats.secrets.assignments import assignments
+from assay.formats.secrets.assignments import ANCHORS, assignments
 from assay.formats.secrets.budget import Budget
 from assay.formats.secrets.facts import SecretFact
 from assay.formats.secrets.proofs import Proof
 from assay.formats.secrets.randomness import is_random, is_stand_in
 from assay.formats.secrets.rules import ASSIGNED, AWS_SECRET, DATABASE_URL, RULES, Rule
 from assay.formats.secrets.urls import url_passwords
+from assay.formats.text.patterns import PatternSet, utf8
 
 MAX_FACTS = 1000
 PAIR_REACH = 600
@@ -31,6 +32,11 @@ _WORD_BEFORE = re.compile(r"[A-Za-z0-9_-]")
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=_-])")
 _AWS_NAMES = re.compile(r"aws.{0,12}secret|secret.{0,3}access.{0,3}key", re.IGNORECASE)
 _ESCAPED_BEFORE = re.compile(r"\\[nrt]\Z")
+_URL, _NAMES = "url", "names"
+_PRESENT = PatternSet(
+    [(rule.id, "|".join(map(re.escape, rule.anchors))) for rule in RULES]
+    + [(_URL, "://"), (_NAMES, "(?i)" + "|".join(map(re.escape, ANCHORS)))]
+)
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,20 @@ def _fingerprint(value: str, key: bytes | None) -> str:
 
 
 def _hits(text: str, budget: Budget) -> Iterator[_Hit]:
+    present = _PRESENT.found_in(utf8(text))
     shaped = []
-    for rule in RULES:
+    for rule in RULES if present else ():
+        if rule.id not in present:
+            continue
         for hit in _of_rule(rule, text, budget):
             shaped.append(hit)
             yield hit
     taken = [(hit.start, hit.end) for hit in shaped]
     yield from _pairs(text, [hit for hit in shaped if hit.rule.id == "ASY-SEC-007"])
-    for url in url_passwords(text, budget):
+    for url in url_passwords(text, budget) if _URL in present else ():
         yield _Hit(DATABASE_URL, url.start, url.start + len(url.value), f"{url.scheme}://", False)
+    if _NAMES not in present:
+        return
     lowered = text.replace("\u0130", "I").lower()  # the one character whose lower case is two
     for found in assignments(text, lowered, budget):
         end = found.start + len(found.value)

@@ -26,7 +26,17 @@ from assay.core.digests import digest_of, is_digest
 from assay.core.errors import MalformedInput, PolicyError, UsageError
 from assay.formats.yaml_nodes import Node
 from assay.formats.yaml_strict import load_located
-from assay.runtime.firewall.policy import MAX_CHARS, Block, FirewallPolicy, Limits, Route, Setting, Tool, Tools
+from assay.runtime.firewall.policy import (
+    DEADLINE_MS,
+    MAX_CHARS,
+    Block,
+    FirewallPolicy,
+    Limits,
+    Route,
+    Setting,
+    Tool,
+    Tools,
+)
 from assay.runtime.firewall.values import Action, Role, Source
 
 FIREWALL_SCHEMA: Final = "assay/firewall/v1"
@@ -140,7 +150,7 @@ def _setting(name: str, node: Node) -> Setting:
         action=Action(part["action"].choice(Action)),
         threshold=threshold,
         flag_at=flag_at,
-        deadline_ms=_milliseconds(part["deadline_ms"]) if "deadline_ms" in part else 50.0,
+        deadline_ms=_milliseconds(part["deadline_ms"]) if "deadline_ms" in part else DEADLINE_MS,
         fails_open="on_failure" in part and part["on_failure"].choice(("open", "closed")) == "open",
         rules={rule: Action(item.choice(Action)) for rule, item in rules.items()},
     )

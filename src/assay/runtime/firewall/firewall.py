@@ -10,15 +10,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from assay.core.digests import sha256
 from assay.runtime.firewall.policy import Block, FirewallPolicy, Setting
 from assay.runtime.firewall.redaction import redacted
 from assay.runtime.firewall.scanner import Mark, NotRun, Scan, Subject, TimedOut
+from assay.runtime.firewall.scanners.exfiltration import exfiltration
+from assay.runtime.firewall.scanners.hidden import hidden
+from assay.runtime.firewall.scanners.injection import injection
+from assay.runtime.firewall.scanners.leak import leak
+from assay.runtime.firewall.scanners.personal import personal
 from assay.runtime.firewall.scanners.secrets import secrets
-from assay.runtime.firewall.values import Action, Context, Hit, ScannerRecord, Segment, State, Verdict
+from assay.runtime.firewall.scanners.tool_call import strings_in, tool_call
+from assay.runtime.firewall.values import (
+    Action,
+    Context,
+    Hit,
+    Role,
+    ScannerRecord,
+    Segment,
+    Source,
+    State,
+    ToolCall,
+    Verdict,
+)
 
-SCANNERS: Mapping[str, Scan] = {"secrets": secrets}
+SCANNERS: Mapping[str, Scan] = {
+    "secrets": secrets, "personal": personal, "hidden": hidden, "injection": injection, "exfiltration": exfiltration,
+    "leak": leak, "tool-call": tool_call,
+}  # fmt: skip
+SCORED = frozenset(
+    ["injection", "classifier"]
+)  # the scanners whose strongest mark, hit or not, is the score of the verdict
 EMPTY = Context()
 
 
@@ -44,6 +68,24 @@ class Firewall:
             call.scan(number, segment)
         return call.verdict(given, "")
 
+    def check_call(self, call: ToolCall, route: str = "default", context: Context = EMPTY) -> Verdict:
+        """Scans the call of a tool that a model asks for: what stands in it as text, and the call itself.
+
+        The policy's block for role assistant and source output applies. What JSON escapes hide is scanned as a second
+        segment; it cannot be redacted in place, so what asks for that is blocked.
+        """
+        said = "\n".join(strings_in(call.arguments)) if "\\" in call.arguments else ""
+        texts = [text for text in (call.arguments, said) if text or text is call.arguments]
+        segments = [Segment(text, Role.ASSISTANT, Source.OUTPUT) for text in texts]
+        running = _Call(self.policy, self._scanners, context, route)
+        if refusal := self._refusal(segments, route):
+            return running.verdict(segments, refusal)
+        running.scan(0, segments[0], call)
+        for segment in segments[1:]:
+            running.scan(1, segment)
+            running.hits = [replace(hit, action=Action.BLOCK) if _is_out_of_reach(hit) else hit for hit in running.hits]
+        return running.verdict(segments, "")
+
     def _refusal(self, segments: Sequence[Segment], route: str) -> str:
         limits = self.policy.limits
         if route not in self.policy.routes:
@@ -60,35 +102,38 @@ class _Call:
 
     def __init__(self, policy: FirewallPolicy, scanners: Mapping[str, Scan], context: Context, route: str) -> None:
         self.policy, self.scanners, self.context, self.route = policy, scanners, context, route
-        self.began = time.monotonic()
         self.hits: list[Hit] = []
         self.records: list[ScannerRecord] = []
         self.score = 0.0
 
-    def scan(self, number: int, segment: Segment) -> None:
+    def scan(self, number: int, segment: Segment, call: ToolCall | None = None) -> None:
         block = self.policy.routes[self.route].block(segment.role, segment.source)
         if block is None:
             why = f"no block of the route is for role {segment.role} and source {segment.source}"
             self.records.append(ScannerRecord("policy", State.SKIPPED, number, why))
         elif not self._is_allowed(segment.text):
-            self._scan_block(number, segment, block)
+            self._scan_block(number, segment, block, call)
 
     def _is_allowed(self, text: str) -> bool:
         allowed = self.policy.allowed_texts
         return bool(allowed) and sha256(text.encode("utf-8", "surrogatepass")) in allowed
 
-    def _scan_block(self, number: int, segment: Segment, block: Block) -> None:
-        subject = Subject(segment, self.policy, self.context)
+    def _scan_block(self, number: int, segment: Segment, block: Block, call: ToolCall | None) -> None:
+        subject = Subject(segment, self.policy, self.context, call)
         for setting in block.scanners:
+            if setting.scanner == "tool-call" and call is None:
+                continue  # it asks about calls only
             begun = time.monotonic()
-            subject.deadline_s = self.began + setting.deadline_ms / 1000
-            state, why = self._run(number, subject, setting, begun)
+            subject.deadline_s = begun + setting.deadline_ms / 1000
+            state, why = self._run(number, subject, setting)
             took_us = int((time.monotonic() - begun) * 1e6)
             self.records.append(ScannerRecord(setting.scanner, state, number, why, took_us, setting.fails_open))
+        if "views" in vars(subject) and (refused := subject.views.refused):
+            self.records.append(ScannerRecord("views", State.FAILED, number, refused))
 
-    def _run(self, number: int, subject: Subject, setting: Setting, now: float) -> tuple[State, str]:
-        if now >= subject.deadline_s:
-            return State.TIMED_OUT, f"not begun within {setting.deadline_ms:g} ms"
+    def _run(self, number: int, subject: Subject, setting: Setting) -> tuple[State, str]:
+        if setting.deadline_ms <= 0:
+            return State.TIMED_OUT, "its deadline is 0 ms"
         try:
             marks = self.scanners[setting.scanner](subject)
         except TimedOut as late:
@@ -99,12 +144,13 @@ class _Call:
             return State.SKIPPED, "there is no such scanner here"
         except Exception as error:  # noqa: BLE001 - a fault in a scanner must neither end the request nor pass it
             return State.FAILED, f"{type(error).__name__} in the scanner"
+        if setting.scanner in SCORED:
+            self.score = max([self.score, *(mark.score for mark in marks)])
         found = [hit for mark in marks if (hit := self._hit(number, mark, setting)) is not None]
         self.hits += found
         return (State.HIT if found else State.PASSED), ""
 
     def _hit(self, number: int, mark: Mark, setting: Setting) -> Hit | None:
-        self.score = max(self.score, mark.score)
         if mark.score >= setting.threshold:
             action = setting.action_for(mark.rule)
         elif setting.flag_at is not None and mark.score >= setting.flag_at:
@@ -131,3 +177,8 @@ class _Call:
         return Verdict(
             action, proposed, self.score, hits, tuple(self.records), texts, self.policy.digest, self.route, reason
         )
+
+
+def _is_out_of_reach(hit: Hit) -> bool:
+    """Whether it asks for a redaction of text that only escapes hold."""
+    return hit.segment > 0 and hit.action is Action.REDACT

@@ -15,6 +15,7 @@ from assay.core.digests import Digest
 from assay.runtime.firewall.values import Action, Role, Source
 
 MAX_CHARS = 200_000
+DEADLINE_MS = 1000.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Setting:
         action: What a hit of the scanner asks for.
         threshold: Scores below are no hit; 0.5 is where the shipped model was calibrated. Exact scanners score 1.
         flag_at: Scores from here to the threshold are hits that only flag; None for no such band.
-        deadline_ms: Wall time since the call began, after which the scanner is not started, or is abandoned.
+        deadline_ms: Wall time that the scanner may take. One that works elsewhere is abandoned then; one that works
+            here is bounded by the limits of the text, and what it answers late still counts. 0 never runs it.
         fails_open: What happens when it did not run: False blocks, True goes on and says so in the record.
         rules: Other actions for single rules, by rule id.
     """
@@ -42,7 +44,7 @@ class Setting:
     action: Action
     threshold: float = 0.5
     flag_at: float | None = None
-    deadline_ms: float = 50.0
+    deadline_ms: float = DEADLINE_MS
     fails_open: bool = False
     rules: Mapping[str, Action] = field(default_factory=dict)
 

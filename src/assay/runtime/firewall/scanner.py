@@ -7,12 +7,12 @@ context and policy give the same marks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from assay.formats.text.views import Views, views_of
 from assay.runtime.firewall.policy import FirewallPolicy
-from assay.runtime.firewall.values import Context, Segment
+from assay.runtime.firewall.values import Context, Segment, ToolCall
 
 
 class NotRun(Exception):
@@ -41,7 +41,8 @@ class Subject:
     segment: Segment
     policy: FirewallPolicy
     context: Context
-    deadline_s: float = field(default=0.0)  # when, on the monotonic clock, the running scanner must be done
+    call: ToolCall | None = None
+    deadline_s: float = 0.0  # when, on the monotonic clock, the running scanner must be done
 
     @cached_property
     def views(self) -> Views:

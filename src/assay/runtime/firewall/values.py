@@ -78,6 +78,14 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that a model wants made; `arguments` is the JSON text as it came."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One thing found. `start` and `end` are characters of the text of segment `segment`; `score` lies in 0..1.
 
@@ -121,12 +129,14 @@ class Context:
         canaries: Marks that were put into prompts and must never come out.
         system_prompts: Texts whose words must not come out.
         untrusted: Texts of documents and tool results in this conversation, whence an argument of a tool call is tainted.
+        trusted: Texts of operator and user in it; what stands there too is not tainted.
         tools: JSON Schema of the parameters of each tool that the request declares.
     """
 
     canaries: tuple[str, ...] = ()
     system_prompts: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
     tools: Mapping[str, Json] = field(default_factory=dict)
 
 

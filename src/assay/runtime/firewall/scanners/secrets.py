@@ -1,4 +1,4 @@
-"""Credentials: the engine of the `code.secrets` check, over every reading of a text."""
+"""Credentials: the engine of the `code.secrets` check, over every reading of a text that keeps its case."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ REFS = ("owasp-llm:LLM02:2026", "cwe:798")
 
 
 def secrets(subject: Subject) -> Sequence[Mark]:
-    """Every credential with its exact place."""
+    """Every credential with its exact place; one inside an encoding has the place of the encoded piece."""
+    marks = []
     try:
-        facts = list(secrets_in(subject.segment.text, ""))
+        for view in subject.views.exact:
+            for fact in secrets_in(view.text, ""):
+                marks.append(Mark(fact.rule, *view.origin(fact.offset, fact.offset + fact.length), refs=REFS))
     except MalformedInput as error:
         raise NotRun(error.what) from error
-    return [Mark(fact.rule, fact.offset, fact.offset + fact.length, refs=REFS) for fact in facts]
+    return marks
