@@ -17,7 +17,8 @@ from typing import BinaryIO, Final
 
 from assay.core.canonical import Json, parse
 from assay.core.errors import AssayError, MalformedInput
-from assay.firewall import Action, Firewall, Role, Segment, Source, Verdict
+from assay.runtime.firewall.firewall import Firewall
+from assay.runtime.firewall.values import Action, Role, Segment, Source, Verdict
 
 MAX_LINE_BYTES: Final = 4 << 20
 _SOURCE_OF = {

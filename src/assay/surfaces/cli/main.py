@@ -44,8 +44,8 @@ COMMANDS: Final = {
     "show": ("history", "show one statement"),
     "ledger": ("ledgers", "verify, checkpoint, export or prove"),
     "key": ("keys", "make keys, show and extend the trust policy"),
-    "config": ("start", "show every setting and where it comes from"),
     "firewall": ("firewalling", "judge what goes to a model and what comes back"),
+    "config": ("start", "show every setting and where it comes from"),
     "demo": ("demonstration", "play the whole loop on real mortgage data"),
 }
 
