@@ -40,7 +40,7 @@ TARGET = HERE.parent / "src" / "assay" / "runtime" / "firewall" / "model"
 LICENCES = {"slabs_train": "MIT", "slabs_validation": "MIT", "yanismiraoui_multilingual_attacks": "Apache-2.0", "bastioncorpus": "MIT",
             "spikee_seeds": "Apache-2.0", "pii_synth_v2": "MIT"}  # fmt: skip
 COUNTS = {"benign": 14_000, "attack": 14_000, "document": 2_500, "poisoned": 5_000}
-FPR = {"prompts": 0.008, "documents": 0.03}
+FPR = {"prompts": 0.005, "documents": 0.06}
 WINDOW = {"prompts": 64, "documents": 12}  # words; an order hidden in a document is a sentence or two
 USED = {
     "benign": {"prompts": 1.0},
@@ -289,7 +289,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=TARGET)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--strength", type=float, nargs=2, default=(4.0, 4.0), help="inverse of the penalty, for prompts and documents"
+        "--strength", type=float, nargs=2, default=(4.0, 0.5), help="inverse of the penalty, for prompts and documents"
     )
     options = parser.parse_args()
     names = [name for name in LICENCES if name not in options.without]

@@ -129,15 +129,15 @@ class Context:
         canaries: Marks that were put into prompts and must never come out.
         system_prompts: Texts whose words must not come out.
         untrusted: Texts of documents and tool results in this conversation, whence an argument of a tool call is tainted.
-        trusted: Texts of operator and user in it; what stands there too is not tainted.
         tools: JSON Schema of the parameters of each tool that the request declares.
+        trusted: Texts of operator and user in it; what stands there too is not tainted.
     """
 
     canaries: tuple[str, ...] = ()
     system_prompts: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
-    trusted: tuple[str, ...] = ()
     tools: Mapping[str, Json] = field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
