@@ -30,6 +30,7 @@ QUICK = {
     "deps": ("--quick",),
     "scan": ("--quick",),
     "evaluation_evasion": ("--quick",),
+    "firewall_proxy": ("--quick",),
 }
 # Parts of other scripts, not benchmarks.
 SHARED = ("all", "claims", "statements", "evaluation_data")
