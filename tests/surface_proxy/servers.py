@@ -37,7 +37,7 @@ name: tests
 version: 1
 routes:
   default:
-    - scanners: {secrets: {action: redact, deadline_ms: 60000}}
+    - scanners: {secrets: {action: redact, deadline_ms: 60000}, tool-call: {action: block, deadline_ms: 60000}}
   strict:
     - scanners: {secrets: {action: block, deadline_ms: 60000}}
   rushed:

@@ -231,7 +231,7 @@ def test_an_exchange_keeps_the_policy_that_it_began_with(model: Scripted, tmp_pa
 
 def test_a_killed_scanning_process_lets_nothing_through_and_is_replaced() -> None:
     workers = Workers(1)
-    firewall = PooledFirewall(firewall_of_tests(), workers)
+    firewall = PooledFirewall(firewall_of_tests().policy, workers)
     large = Segment(f"{KEY} " + "words " * (INLINE_CHARS // 6))
     assert "[ASY-SEC-013]" in firewall.check(large).text
     for process in workers.processes():

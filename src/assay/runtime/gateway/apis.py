@@ -117,7 +117,8 @@ def context_of(body: Body, canaries: tuple[str, ...] = ()) -> Context:
     """What an exchange must be compared with: its instructions, its untrusted texts and the tools that it declares."""
     instructions = tuple(part.text for part in body.parts if part.source is Source.OPERATOR and not part.is_loose)
     untrusted = tuple(part.text for part in body.parts if part.source in (Source.DOCUMENT, Source.TOOL))
-    return Context(canaries, instructions, untrusted, tools_of(body.value))
+    trusted = tuple(part.text for part in body.parts if part.source in (Source.OPERATOR, Source.USER))
+    return Context(canaries, instructions, untrusted, trusted, tools_of(body.value))
 
 
 def tools_of(request: dict[str, Json]) -> dict[str, Json]:

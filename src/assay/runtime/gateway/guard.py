@@ -19,7 +19,7 @@ from assay.core.canonical import Json
 from assay.core.errors import AssayError
 from assay.runtime.firewall.redaction import mark_of, redacted
 from assay.runtime.firewall.stream import HoldBack, Span
-from assay.runtime.firewall.values import Action, Context, Hit, Role, Segment, Source, Verdict
+from assay.runtime.firewall.values import Action, Context, Hit, Role, Segment, Source, ToolCall, Verdict
 from assay.runtime.gateway.shapes import Body, Part, Shape, body_of
 
 MAX_REMEMBERED = 256
@@ -48,6 +48,9 @@ class Check(Protocol):
 
     def check(self, segments: Segment | Sequence[Segment], route: str = ..., context: Context = ...) -> Verdict:
         """One verdict over all segments."""
+
+    def check_call(self, call: ToolCall, route: str = ..., context: Context = ...) -> Verdict:
+        """One verdict over the call of a tool; the first of its texts are the arguments."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,7 @@ class Guard:
             Blocked: the call may not go out.
         """
         if (name, arguments) not in self._calls:
-            said = Segment(arguments, Role.ASSISTANT, Source.OUTPUT)
-            verdict = self._firewall.check(said, self._route, self._context)
+            verdict = self._firewall.check_call(ToolCall(name, arguments), self._route, self._context)
             self._take(verdict, "tool call")
             self._calls[name, arguments] = verdict.texts[0]
         return self._calls[name, arguments]

@@ -118,16 +118,11 @@ def _serve(session: Session) -> int:
         raise UsageError(f"{options.workers} workers make no sense", fix="give 1 to 64")
     from assay.surfaces.proxy.serving import Plan, serve
 
-    state = session.folder if (session.folder / "trust.pin").exists() else state_folder()
-    plan = Plan(
-        str(state / "firewall"),
-        options.settings,
-        options.upstream,
-        options.listen,
-        options.admin,
-        options.policy,
-        options.workers,
-    )
+    has_workspace = (session.folder / "trust.pin").exists()
+    state = str((session.folder if has_workspace else state_folder()) / "firewall")
+    workspace = str(session.folder) if has_workspace else ""
+    plan = Plan(state, options.settings, options.upstream, options.listen, options.admin, options.policy, options.workers,
+                tuple(options.signer), workspace)  # fmt: skip
     if options.dry_run:
         settings = plan.read()
         session.show("firewall-serve", {"listen": settings.listen, "upstream": settings.upstream, "state": settings.state},

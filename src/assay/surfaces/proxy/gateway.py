@@ -26,6 +26,8 @@ class Gateway:
         self.callers = Callers(settings)
         self.abuse = AbuseMonitor(settings.abuse, account)
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="firewall")
+        self.at_end: list[Callable[[], None]] = [self.account.close]
+        self.is_recording: Callable[[], bool] = lambda: True
         self.running = 0
         self.held_bytes = 0
 
@@ -34,8 +36,10 @@ class Gateway:
         """A place for one exchange whose body may have `size` bytes.
 
         Raises:
-            Refusal: all places are taken, or too many bytes are held.
+            Refusal: all places are taken, too many bytes are held, or verdicts cannot be recorded any more.
         """
+        if not self.is_recording():
+            raise Refusal(503, "records_unavailable", "verdicts cannot be recorded, so none are drawn")
         settings = self.settings
         if self.running >= settings.max_concurrent or self.held_bytes + size > settings.max_held_bytes:
             raise Refusal(503, "overloaded", "too many requests are on their way", wait_s=1)
@@ -64,4 +68,5 @@ class Gateway:
     def close(self) -> None:
         """Lets go of everything."""
         self.threads.shutdown(wait=False, cancel_futures=True)
-        self.account.close()
+        for end in reversed(self.at_end):
+            end()

@@ -63,23 +63,19 @@ class Workers:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-class PooledFirewall:
+class PooledFirewall(Firewall):
     """A firewall whose large checks go to worker processes."""
 
-    def __init__(self, firewall: Firewall, workers: Workers) -> None:
-        self._firewall, self._workers = firewall, workers
-
-    @property
-    def policy(self) -> FirewallPolicy:
-        """The policy in force."""
-        return self._firewall.policy
+    def __init__(self, policy: FirewallPolicy, workers: Workers) -> None:
+        super().__init__(policy)
+        self._workers = workers
 
     def check(self, segments: Segment | Sequence[Segment], route: str = "default", context: Context = EMPTY) -> Verdict:
         """One verdict, from here or from a worker."""
         given = (segments,) if isinstance(segments, Segment) else segments
         if sum(len(segment.text) for segment in given) <= INLINE_CHARS:
-            return self._firewall.check(given, route, context)
-        return self._workers.check(self._firewall.policy, given, route, context)
+            return super().check(given, route, context)
+        return self._workers.check(self.policy, given, route, context)
 
 
 def undecided(policy: FirewallPolicy, segments: Sequence[Segment], route: str, why: str) -> Verdict:

@@ -9,22 +9,22 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assay.core.errors import MissingExtra, StorageError, UsageError
+from assay.app.firewall_records import Records
+from assay.app.workspace import Workspace
+from assay.core.errors import AssayError, MissingExtra, StorageError, UsageError
 from assay.runtime.budget.account import Account
-from assay.runtime.firewall.document import read_firewall_policy
-from assay.runtime.firewall.firewall import SCANNERS, Firewall
-from assay.runtime.firewall.packs import ready_policy
-from assay.runtime.firewall.policy import FirewallPolicy
 from assay.surfaces.proxy.app import ProxyApp
 from assay.surfaces.proxy.gateway import Gateway
+from assay.surfaces.proxy.journal import Journal
 from assay.surfaces.proxy.metrics import Metrics
-from assay.surfaces.proxy.scanning import PooledFirewall, Workers
+from assay.surfaces.proxy.policy_in_force import HeldPolicy, read_public_key
 from assay.surfaces.proxy.settings import Settings, read_settings
 from assay.surfaces.proxy.tracing import traces_to
 from assay.surfaces.proxy.watch import Meter
@@ -47,6 +47,8 @@ class Plan:
     admin: str = ""
     policy: str = ""
     workers: int = 0
+    signers: tuple[str, ...] = ()
+    workspace: str = ""
 
     def read(self) -> Settings:
         """The settings with the command line's words over them.
@@ -103,41 +105,39 @@ def serve(plan: Plan, note: Callable[[str], None]) -> None:
 
 def planned_app() -> ProxyApp:
     """The application of one worker process, from what `serve` left in the environment."""
-    return app_of(Plan(**json.loads(os.environ[CONFIGURED])).read())
-
-
-def app_of(settings: Settings) -> ProxyApp:
-    """The application for some settings."""
-    from assay.surfaces.proxy.http_upstream import HttpUpstream
-
+    plan = Plan(**json.loads(os.environ[CONFIGURED]))
+    settings = plan.read()
     key = os.environ.get(settings.upstream_key_env, "") if settings.upstream_key_env else ""
     if settings.upstream_key_env and not key:
         raise UsageError(f"the environment has no {settings.upstream_key_env}", "the settings name it for the server's key",
                          "set it, or leave upstream_key_env out")  # fmt: skip
     meters: list[Meter] = [_metered(settings)] if settings.admin else []
     meters += [traces_to(settings.tracing, settings.upstream)] if settings.tracing else []
-    account = Account(Path(settings.state) / "budgets.sqlite")
-    gateway = Gateway(settings, firewall_of(settings), account)
-    return ProxyApp(gateway, HttpUpstream(settings), key, lambda event: None, tuple(meters))
+    journal = Journal(Path(settings.state), _records(plan.workspace), _tell)
+    held = HeldPolicy(settings.policy, [read_public_key(Path(path)) for path in plan.signers], journal)
+    gateway = Gateway(settings, held.firewall, Account(Path(settings.state) / "budgets.sqlite"))
+    gateway.at_end += [held.close, journal.close]
+    gateway.is_recording = lambda: not journal.is_full
+    from assay.surfaces.proxy.http_upstream import HttpUpstream
+
+    return ProxyApp(gateway, HttpUpstream(settings), key, journal, tuple(meters))
 
 
-def firewall_of(settings: Settings) -> Callable[[], PooledFirewall]:
-    """The firewall of the settings' policy, or of the standard one."""
-    policy = read_firewall_policy_file(Path(settings.policy)) if settings.policy else ready_policy()
-    pooled = PooledFirewall(Firewall(policy), Workers())
-    return lambda: pooled
-
-
-def read_firewall_policy_file(path: Path) -> FirewallPolicy:
-    """Reads a policy.
-
-    Raises:
-        UsageError: it cannot be read, or is none.
-    """
+def _records(folder: str) -> Records | None:
+    """The way into the ledger, where there is a workspace and a key here may sign what is observed."""
+    if not folder:
+        return None
     try:
-        return read_firewall_policy(path.read_bytes(), path.name, SCANNERS)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}", str(error), "check the path") from error
+        workspace = Workspace(Path(folder))
+        workspace.signer("observer")
+    except AssayError as error:
+        _tell(f"verdicts will not be logged: {error}")
+        return None
+    return Records(workspace, "firewall")
+
+
+def _tell(text: str) -> None:
+    print(f"assay: {text}", file=sys.stderr, flush=True)
 
 
 def _metered(settings: Settings) -> Metrics:
