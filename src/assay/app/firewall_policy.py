@@ -71,3 +71,16 @@ def policy_named(name: str, keys: Sequence[PublicKey] = ()) -> FirewallPolicy:
     return (
         PolicyFile(path, keys).read() if name and (path.suffix or path.exists()) else ready_policy(name or "standard")
     )
+
+
+def read_public_key(path: Path) -> PublicKey:
+    """The public half of a key, as `assay key new` writes it.
+
+    Raises:
+        UsageError: the file cannot be read, or holds none.
+    """
+    try:
+        keytype, public = path.read_text("ascii").split()[:2]
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read the public key {path}", str(error), "give the .pub file beside a key") from error
+    return PublicKey(keytype, public)

@@ -7,11 +7,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from assay.app.firewall_policy import policy_named
+from assay.app.firewall_policy import policy_named, read_public_key
 from assay.core.digests import shown
 from assay.core.errors import StorageError, UsageError
 from assay.evidence.blobs import write_whole
-from assay.evidence.keys import PublicKey
 from assay.evidence.seen import state_folder
 from assay.runtime.firewall.firewall import Firewall
 from assay.runtime.firewall.policy import FirewallPolicy
@@ -101,15 +100,7 @@ def _sign(session: Session) -> int:
 
 
 def _policy(session: Session, name: str) -> FirewallPolicy:
-    return policy_named(name, [_public(Path(path)) for path in session.options.signer])
-
-
-def _public(path: Path) -> PublicKey:
-    try:
-        keytype, public = path.read_text("ascii").split()[:2]
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the public key {path}", str(error), "give the .pub file beside a key") from error
-    return PublicKey(keytype, public)
+    return policy_named(name, [read_public_key(Path(path)) for path in session.options.signer])
 
 
 def _serve(session: Session) -> int:

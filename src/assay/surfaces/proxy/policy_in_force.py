@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from assay.app.firewall_policy import PolicyFile
-from assay.core.errors import UsageError
 from assay.evidence.keys import PublicKey
 from assay.runtime.firewall.firewall import Firewall
 from assay.runtime.firewall.packs import ready_policy
@@ -58,16 +57,3 @@ class HeldPolicy:
     def _watch(self) -> None:
         while not self._over.wait(LOOK_S):
             self.look()
-
-
-def read_public_key(path: Path) -> PublicKey:
-    """The public half of a key, as `assay key new` writes it.
-
-    Raises:
-        UsageError: the file cannot be read, or holds none.
-    """
-    try:
-        keytype, public = path.read_text("ascii").split()[:2]
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read the public key {path}", str(error), "give the .pub file beside a key") from error
-    return PublicKey(keytype, public)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assay.app.firewall_policy import read_public_key
 from assay.app.firewall_records import Records
 from assay.app.workspace import Workspace
 from assay.core.errors import AssayError, MissingExtra, StorageError, UsageError
@@ -24,7 +25,7 @@ from assay.surfaces.proxy.app import ProxyApp
 from assay.surfaces.proxy.gateway import Gateway
 from assay.surfaces.proxy.journal import Journal
 from assay.surfaces.proxy.metrics import Metrics
-from assay.surfaces.proxy.policy_in_force import HeldPolicy, read_public_key
+from assay.surfaces.proxy.policy_in_force import HeldPolicy
 from assay.surfaces.proxy.settings import Settings, read_settings
 from assay.surfaces.proxy.tracing import traces_to
 from assay.surfaces.proxy.watch import Meter
