@@ -109,7 +109,7 @@ def bench_policy() -> str:
         "secrets": "redact",
         "personal": "redact",
         "hidden": "flag",
-        "injection": "block",
+        "injection": "flag",
         "exfiltration": "redact",
         "leak": "block",
     }

@@ -100,20 +100,24 @@ class _Connection:
         async with asyncio.timeout(self._timeout_s):
             self._writer.write(data)
             await self._writer.drain()
-        while True:
-            event = await self.event()
-            if isinstance(event, h11.Response):
-                return event
-            if not isinstance(event, h11.InformationalResponse):
-                raise h11.RemoteProtocolError("the server closed the connection without an answer")
+            while True:
+                event = await self._event()
+                if isinstance(event, h11.Response):
+                    return event
+                if not isinstance(event, h11.InformationalResponse):
+                    raise h11.RemoteProtocolError("the server closed the connection without an answer")
 
     async def event(self) -> h11.Event:
-        """The next event of the server."""
-        while (event := self._state.next_event()) is h11.NEED_DATA:
+        """The next event of the server; what came already costs no timer."""
+        if (event := self._state.next_event()) is h11.NEED_DATA:
             async with asyncio.timeout(self._timeout_s):
-                self._state.receive_data(await self._reader.read(READ_BYTES))
-        assert not isinstance(event, type)
-        return event
+                return await self._event()
+        return _said(event)
+
+    async def _event(self) -> h11.Event:
+        while (event := self._state.next_event()) is h11.NEED_DATA:
+            self._state.receive_data(await self._reader.read(READ_BYTES))
+        return _said(event)
 
     def is_reusable(self) -> bool:
         """Whether another request may follow; what came already and nobody read is looked through for the end."""
@@ -129,6 +133,12 @@ class _Connection:
         """Closes it at once; a server that is still writing notices."""
         with suppress(Exception):
             self._writer.transport.abort() if self._state.their_state is h11.SEND_BODY else self._writer.close()
+
+
+def _said(event: h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]) -> h11.Event:
+    if isinstance(event, type):
+        raise h11.RemoteProtocolError("the server says more than was asked for")
+    return event
 
 
 class _HttpAnswer:

@@ -6,6 +6,7 @@ listening socket and the account of budgets, and a worker that dies takes its un
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -119,6 +120,7 @@ def planned_app() -> ProxyApp:
     gateway = Gateway(settings, held.firewall, Account(Path(settings.state) / "budgets.sqlite"))
     gateway.at_end += [held.close, journal.close]
     gateway.is_recording = lambda: not journal.is_full
+    gc.freeze()  # what is loaded stays; the collector need not look through it while requests wait
     from assay.surfaces.proxy.http_upstream import HttpUpstream
 
     return ProxyApp(gateway, HttpUpstream(settings), key, journal, tuple(meters))

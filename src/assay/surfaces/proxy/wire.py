@@ -139,8 +139,9 @@ class Outlet:
     async def whole(self, reply: Reply) -> None:
         """A whole answer."""
         length = (b"content-length", str(len(reply.body)).encode())
-        await self.begin(reply.status, [*reply.headers, length])
-        await self._write({"type": "http.response.body", "body": reply.body, "more_body": False})
+        self.is_begun = True
+        begin = {"type": "http.response.start", "status": reply.status, "headers": [*reply.headers, length]}
+        await self._write(begin, {"type": "http.response.body", "body": reply.body, "more_body": False})
 
     async def begin(self, status: int, headers: Headers) -> None:
         """The head of an answer."""
@@ -155,9 +156,10 @@ class Outlet:
         """The end of a stream."""
         await self._write({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _write(self, message: Message) -> None:
+    async def _write(self, *messages: Message) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._send(message)
+                for message in messages:
+                    await self._send(message)
         except (TimeoutError, OSError) as error:
             raise ClientGone from error
