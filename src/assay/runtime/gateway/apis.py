@@ -118,7 +118,9 @@ def context_of(body: Body, canaries: tuple[str, ...] = ()) -> Context:
     instructions = tuple(part.text for part in body.parts if part.source is Source.OPERATOR and not part.is_loose)
     untrusted = tuple(part.text for part in body.parts if part.source in (Source.DOCUMENT, Source.TOOL))
     trusted = tuple(part.text for part in body.parts if part.source in (Source.OPERATOR, Source.USER))
-    return Context(canaries, instructions, untrusted, trusted, tools_of(body.value))
+    return Context(
+        canaries=canaries, system_prompts=instructions, untrusted=untrusted, trusted=trusted, tools=tools_of(body.value)
+    )
 
 
 def tools_of(request: dict[str, Json]) -> dict[str, Json]:
