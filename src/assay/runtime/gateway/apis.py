@@ -20,7 +20,7 @@ from assay.runtime.gateway.messages_stream import MessagesStream
 from assay.runtime.gateway.response_items import redact_response
 from assay.runtime.gateway.responses_stream import ResponsesStream
 from assay.runtime.gateway.rewriting import Counted, Rewriter
-from assay.runtime.gateway.shapes import Body, Shape
+from assay.runtime.gateway.shapes import Body, Shape, body_of
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,14 @@ class Api:
 
 
 def _judge_chat(answer: dict[str, Json], guard: Guard) -> None:
-    """Texts, log probabilities, and the calls of every choice."""
-    scanned(answer, chat.ANSWER, guard)
+    """The calls of every choice as they came, before a redaction could hide what taints them; then all texts."""
+    body_of(answer, chat.ANSWER)  # raises where the shape is not as the next lines take it
     for choice in answer.get("choices") or ():
         message = choice.get("message") or {}
         for call in message.get("tool_calls") or ():
             _judge_call(call.get("function") or call.get("custom") or {}, guard)
         _judge_call(message.get("function_call") or {}, guard)
+    scanned(answer, chat.ANSWER, guard)
 
 
 def _judge_call(call: dict[str, Json], guard: Guard) -> None:
@@ -58,14 +59,15 @@ def _judge_call(call: dict[str, Json], guard: Guard) -> None:
 
 
 def _judge_messages(answer: dict[str, Json], guard: Guard) -> None:
-    """Blocks of text, and the calls among them."""
-    scanned(answer, messages.ANSWER, guard)
+    """The calls among the blocks as they came, then all texts."""
+    body_of(answer, messages.ANSWER)
     for block in answer.get("content") or ():
         if block.get("type") in ("tool_use", "server_tool_use", "mcp_tool_use"):
             given = json.dumps(block.get("input") or {}, ensure_ascii=False)
             said = guard.tool_call(str(block.get("name") or ""), given)
             if said != given:
                 block["input"] = parse(said.encode("utf-8"), what="the input of a redacted call", max_depth=32)
+    scanned(answer, messages.ANSWER, guard)
 
 
 def _judge_embeddings(answer: dict[str, Json], guard: Guard) -> None:
