@@ -150,6 +150,12 @@ def test_a_malformed_answer_does_not_go_on(proxy: Proxy, model: Scripted, script
     assert answer.status_code == 502 and answer.json()["error"]["code"] == "upstream_malformed"
 
 
+def test_a_response_whose_output_is_no_list_does_not_go_on(proxy: Proxy, model: Scripted) -> None:
+    model.says(whole({"id": "r", "object": "response", "output": f"it is {KEY}"}))
+    answer = httpx.post(proxy.url + "/v1/responses", json={"model": "m", "input": "hi"})
+    assert answer.status_code == 502 and KEY not in answer.text
+
+
 def test_a_server_that_breaks_off_or_says_nothing_is_told_as_such(proxy: Proxy, model: Scripted) -> None:
     model.says(Script([b'{"id"'], breaks_off=True))
     assert httpx.post(proxy.url + PATH, json=ASK).json()["error"]["code"] == "upstream_cut"

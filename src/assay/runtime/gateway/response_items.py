@@ -24,8 +24,10 @@ def redact_response(response: dict[str, Json], guard: Guard) -> None:
     Raises:
         Blocked: it may not go out.
     """
-    output = response.get("output")
-    for item in output if isinstance(output, list) else ():
+    output = response.get("output") or []
+    if not isinstance(output, list):
+        raise MalformedInput("the output of a response is no list")
+    for item in output:
         redact_item(item, guard)
     rest = {key: value for key, value in response.items() if key != "output"}
     scanned(rest, ANSWER, guard)

@@ -17,6 +17,7 @@ from assay.surfaces.proxy.watch import Event, Meter, Record, Watch
 from assay.surfaces.proxy.wire import ClientGone, Outlet, Receive, Scope, Send, headers_of, key_of, passed_on, read_body
 
 HEALTH = "/healthz"
+GONE = 499  # as nginx counts clients that did not wait
 
 
 class ProxyApp:
@@ -67,6 +68,8 @@ class Door:
         with suppress(ClientGone):
             try:
                 await self._enter(api, upstream, scope, receive, out, watch)
+            except ClientGone:
+                watch.answered(GONE)
             except AssayError as error:
                 await self._turn_away(refusal_of(error, is_answer=False), api, out, watch)
             except Exception:
