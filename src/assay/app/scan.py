@@ -1,6 +1,8 @@
-"""Scans files and folders without a workspace: what each file is, in one process, and never a hang.
+"""Scans files and folders without a workspace: what each file is, in watched workers, and never a hang.
 
-Only regular files are opened, without blocking; FIFOs, devices, sockets and links that lead nowhere are inconclusive. A file is
+A file may need 10 s of processor time, hashing apart, and 512 MB of memory; beyond, it is inconclusive and the others go on.
+Counted budgets of the readers end before that, so that verdicts do not depend on the machine. Only regular files are opened, without
+blocking; FIFOs, devices, sockets and links that lead nowhere are inconclusive. A file is
 hashed and judged from the same descriptor, and is inconclusive if it changed meanwhile. Waivers are bound to the sha256 of the
 content, one rule, a reason and a day; those that expired are named and ignored.
 """
@@ -10,16 +12,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
+from assay.app.watched import Limits, Lost, watched
 from assay.checks.model_file.judge import judge
 from assay.checks.model_file.judgement import Judgement, Problem, concluded
 from assay.checks.model_file.lists import Lists
 from assay.checks.model_file.readers import MAPPED_FROM_BYTES, facts_of
+from assay.core.canonical import Json
 from assay.core.digests import Digest
 from assay.core.errors import UsageError
 from assay.core.outcomes import Verdict
@@ -27,6 +32,8 @@ from assay.formats.reading import read_facts
 
 CHUNK_BYTES = 1 << 20
 MAX_FOLDERS = 1_000_000
+DEFAULT_LIMITS = Limits()
+MANY_FILES, MANY_BYTES = 4_000, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -51,11 +58,16 @@ class Scanned:
 
 @dataclass(frozen=True)
 class Scan:
-    """How to scan: with which lists and waivers, and whether to hash."""
+    """How to scan: with which lists and waivers, whether to hash, what a file may need, in how many workers.
+
+    `jobs` None means one worker, or one for each processor where there is much to read.
+    """
 
     lists: Lists = field(default_factory=Lists)
     waivers: tuple[Waiver, ...] = ()
     hashes: bool = True
+    limits: Limits = DEFAULT_LIMITS
+    jobs: int | None = None
 
 
 def scan(paths: Sequence[str], how: Scan, on_file: Callable[[str], None] = lambda path: None) -> Iterator[Scanned]:
@@ -67,9 +79,37 @@ def scan(paths: Sequence[str], how: Scan, on_file: Callable[[str], None] = lambd
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(f"there is no {path!r}", "nothing was scanned", "name files or folders that exist")
-    for path in dict.fromkeys(file for given in paths for file in files_below(given)):
-        on_file(path)
-        yield scan_file(path, how)
+    files = list(dict.fromkeys(file for given in paths for file in files_below(given)))
+    answers = watched(
+        len(files), lambda index, arm: _answer(scan_file(files[index], how, arm)), how.jobs or _jobs(files), how.limits
+    )
+    for index, answer in answers:
+        on_file(files[index])
+        yield waived(_scanned(files[index], answer), how.waivers)
+
+
+def _jobs(files: Sequence[str]) -> int:
+    """One worker, or one for each processor where there is much to read."""
+    total = 0
+    for path in files[:MANY_FILES]:
+        with suppress(OSError):
+            total += os.stat(path).st_size  # noqa: PTH116 - names that are not UTF-8 stay text
+    return (os.cpu_count() or 1) if len(files) >= MANY_FILES or (total >= MANY_BYTES and len(files) > 1) else 1
+
+
+def _answer(found: Scanned) -> Json:
+    """A result as JSON, from a worker to its parent."""
+    judgement = found.judgement
+    return [found.sha256, judgement.format, [[p.rule, p.summary, p.offset, p.member] for p in judgement.problems]]
+
+
+def _scanned(path: str, answer: Json | Lost) -> Scanned:
+    if isinstance(answer, Lost):
+        return _unseen(path, "ASY-FIL-003", answer.why)
+    digest, format, problems = answer
+    return Scanned(
+        path, Digest(digest) if digest else None, concluded(format, [Problem(*problem) for problem in problems])
+    )
 
 
 def files_below(path: str) -> Iterator[str]:
@@ -92,35 +132,39 @@ def files_below(path: str) -> Iterator[str]:
             yield at  # it cannot be looked at, and says so when it is opened
 
 
-def scan_file(path: str, how: Scan) -> Scanned:
-    """One file; whatever goes wrong is a judgement, never an exception."""
+def scan_file(path: str, how: Scan, arm: Callable[[], None] = lambda: None) -> Scanned:
+    """One file, without waivers; whatever goes wrong is a judgement, never an exception. `arm` is called after hashing."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as handle:
-            return _scan_open(handle, path, how)
+            return _scan_open(handle, path, how, arm)
     except OSError as error:
-        return _unseen(path, f"cannot be read: {error.strerror}")
+        return _unseen(path, "ASY-FIL-001", f"cannot be read: {error.strerror}")
+    except MemoryError:
+        return _unseen(path, "ASY-FIL-003", f"it needed more than {how.limits.memory_bytes >> 20} MB of memory")
     except Exception as error:  # noqa: BLE001 - the runner of scans: a bug of a reader is inconclusive, and other files go on
-        return _unseen(path, f"the reader failed: {type(error).__name__}: {error}"[:200])
+        return _unseen(path, "ASY-FIL-004", f"the reader failed: {type(error).__name__}: {error}"[:200])
 
 
-def _scan_open(handle: IO[bytes], path: str, how: Scan) -> Scanned:
+def _scan_open(handle: IO[bytes], path: str, how: Scan, arm: Callable[[], None]) -> Scanned:
     before = os.fstat(handle.fileno())
     if not stat.S_ISREG(before.st_mode):
-        return _unseen(path, "it is a FIFO, socket or device")
+        return _unseen(path, "ASY-FIL-001", "it is a FIFO, socket or device")
     name = path.rpartition("/")[2]
     if before.st_size < MAPPED_FROM_BYTES:
-        data = handle.read(MAPPED_FROM_BYTES + 1)
+        data = handle.read(before.st_size + 1)
         digest = sha256(data).hexdigest() if how.hashes else None
+        arm()
         facts = read_facts(data, name)
     else:
         digest = _digest(handle) if how.hashes else None
         handle.seek(0)
+        arm()
         facts = facts_of(handle, name, before.st_size)
     after = os.fstat(handle.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        return _unseen(path, "it changed while it was read")
-    return waived(Scanned(path, Digest(digest) if digest else None, judge(facts, how.lists)), how.waivers)
+        return _unseen(path, "ASY-FIL-002", "it changed while it was read")
+    return Scanned(path, Digest(digest) if digest else None, judge(facts, how.lists))
 
 
 def waived(found: Scanned, waivers: Sequence[Waiver], today: date | None = None) -> Scanned:
@@ -177,5 +221,5 @@ def _digest(handle: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _unseen(path: str, why: str) -> Scanned:
-    return Scanned(path, None, concluded("", (Problem("ASY-FMT-003", why),)))
+def _unseen(path: str, rule: str, why: str) -> Scanned:
+    return Scanned(path, None, concluded("", (Problem(rule, why),)))

@@ -21,6 +21,7 @@ _ZLIB = re.compile(rb"[\x08\x18\x28\x38\x48\x58\x68\x78].")
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\x00", "xz"), (ZSTD_MAGIC, "zstd"), (LZ4_MAGIC, "lz4"), (b"Rar!\x1a\x07", "rar"),
           (b"\x02\x21\x4c\x18", "lz4-legacy"), (b"\x5d\x00\x00", "lzma"),
           (b"\x1f\x9d", "compress"), (b"MSCF\0\0\0\0", "cab"), (b"\x1f\xa0", "lzh"))  # fmt: skip
+_BY_FIRST = {magic[:1]: tuple(pair for pair in _MAGIC if pair[0][:1] == magic[:1]) for magic, _ in _MAGIC}
 _PADDING = re.compile(rb"\x00*")
 _OTHERS = frozenset({"rar", "lz4-legacy", "compress", "cab", "lzh"})
 
@@ -35,7 +36,7 @@ class Unpacked(NamedTuple):
 
 def compression_of(start: bytes) -> str:
     """The name of the compression that bytes begin with; "" if none."""
-    for magic, name in _MAGIC:
+    for magic, name in _BY_FIRST.get(start[:1], ()):
         if start.startswith(magic):
             return name
     if _ZLIB.match(start) and int.from_bytes(start[:2], "big") % 31 == 0 and not start[1] & 32:

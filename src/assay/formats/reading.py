@@ -35,6 +35,7 @@ from assay.formats.text_file import DATA_SUFFIXES, text_facts
 from assay.formats.zip_headers import END, LOCAL
 from assay.formats.zip_walk import walk
 
+MIN_TAR_BYTES = 512
 MAX_PICKLE_GUESS = 64 << 20
 MAX_FACTS = 100_000
 _EXPECTED = {
@@ -74,6 +75,8 @@ class _Reading:
         """Facts of the data as every reader sees them."""
         if self._depth > MAX_DEPTH:
             return FileFacts("nested", (Fact("limit", "", None, (f"nested more than {MAX_DEPTH} levels deep",)),))
+        if len(data) < MIN_TAR_BYTES and data[:1] == b"\x80" and b"\x00" <= data[1:2] <= b"\x05" and data[8:9] != b"{":
+            return self._with_archive(data, self._one("pickle", lambda: self._pickle(data)))  # no other mark fits here
         found = [one for name, read in self._by_start(data, path) if (one := self._one(name, read)).format != "zlib"]
         understood = [one for one in found if not any(f.kind in _NOT_UNDERSTOOD for f in one.facts)]
         first = (

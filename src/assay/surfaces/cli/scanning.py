@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from assay.app.scan import Scan, Scanned, Waiver, exit_code, read_waivers, scan
+from assay.app.watched import Limits
 from assay.checks.model_file.format import ID, findings_of
 from assay.checks.model_file.lists import Lists, read_list
 from assay.core.digests import Digest
@@ -39,6 +40,21 @@ def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suppressions", metavar="FILE", help="waivers: a YAML list of {sha256, rule, reason, expires}"
     )
+    parser.add_argument(
+        "--jobs", type=_positive, metavar="N", help="workers; by default one, or all processors for much data"
+    )
+    parser.add_argument(
+        "--file-seconds", type=_positive, metavar="S", default=10, help="processor time for one file, hashing apart"
+    )
+    parser.add_argument("--file-megabytes", type=_positive, metavar="MB", default=512, help="memory for one file")
+
+
+def _positive(text: str) -> int:
+    """A whole number of at least one."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def run(command: str, options: argparse.Namespace) -> int:
@@ -47,7 +63,8 @@ def run(command: str, options: argparse.Namespace) -> int:
     if options.suppressions and options.no_hash:
         raise UsageError("--suppressions needs hashes", "waivers are bound to the content", "leave out --no-hash")
     waivers = read_waivers(Path(options.suppressions)) if options.suppressions else ()
-    how = Scan(Lists(map(read_list, options.lists)), waivers, not options.no_hash)
+    limits = Limits(options.file_seconds, options.file_megabytes << 20)
+    how = Scan(Lists(map(read_list, options.lists)), waivers, not options.no_hash, limits, options.jobs)
     shown = _Counter(not options.quiet and sys.stderr.isatty())
     found = list(scan(options.paths, how, shown.step))
     shown.end()
