@@ -1,5 +1,6 @@
 # make demo   the whole loop on real data          make check  format, lint, types, import contracts, spelling
 # make test   every test                           make bench  every claim measured; NAME=registry for one
+# make fuzz   readers of model files, guided by coverage; ARGS="--seconds 300"
 # Each sets up what it needs the first time. Needs Python 3.11 or newer and make.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ STAMP := .venv/.complete
 TORCH := 2.13.0
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test check bench setup requirements clean
+.PHONY: demo test check bench fuzz setup requirements clean
 
 demo: $(STAMP)
 	@mkdir -p build/demo && cd build/demo && ../../$(BIN)/assay demo
@@ -25,6 +26,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python bench/all.py $(NAME) $(ARGS)
+
+fuzz: $(STAMP)
+	$(BIN)/python tools/fuzz_readers.py $(ARGS)
 
 setup: $(STAMP)
 

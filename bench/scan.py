@@ -1,36 +1,44 @@
-"""The scan beside picklescan, fickling and modelscan: detection on the project's corpus, false alarms, and cost.
+"""The scan beside picklescan, fickling, modelscan and modelaudit: detection by class, false alarms, and cost.
 
-A file is caught if the exit code is 1, or 2 where a peer crashes on purpose; for Assay only 1 counts, and 3 is inconclusive.
-Speed is CPU seconds and peak memory of whole processes, the median of repeats, peers and Assay in turns in one run.
-How to run: make bench NAME=scan        or        .venv/bin/python bench/scan.py [--data DIR] [--seed N] [--quick]
+A file is flagged if the exit code is 1; refused if it is 2 or 3 (errors, unsupported, inconclusive); silent if it is 0. Attacks
+that claim to run are loaded with their real loaders in throw-away processes first. Speed is processor seconds and peak memory of
+whole processes: peers and Assay take turns in one run, and a ratio is the median of the ratios of the rounds.
+How to run: make bench NAME=scan        or        .venv/bin/python bench/scan.py [--data DIR] [--seed N] [--quick] [--only speed]
 """
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
-import struct
+import random
 import subprocess
 import sys
-import zipfile
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from claims import HERE, Claim, Unmeasured, child, median, options, scratch, show
-from peers.environment import peer_python
+from peers.environment import environment_python
 
 sys.path.insert(0, str(HERE.parent))
-from tests.corpus.model_file.attacks import attacks, twins
+from assay.statistics.intervals import share_interval_exact
+from scanning.corpus import Row, write_attacks, write_benign
+from scanning.inputs import large_safetensors, large_torch, small_pickles
 
-BAD = ("malicious", "unknown")
-PEERS = {"picklescan": "1.0.5", "fickling": "0.1.12", "modelscan": "0.8.8"}
+PEERS = {"picklescan": "1.0.5", "fickling": "0.1.12", "modelscan": "0.8.8", "modelaudit": "0.2.54"}
+MORE = {"fickling": ("typing_extensions",)}  # imported, but not declared
+SLOW = {"modelaudit": 150}  # files of each sort that it is shown, for time
+QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
 ASSAY = [sys.executable, "-m", "assay.surfaces.cli.main", "scan", "--quiet", "--format", "json"]
+FLAGGED = ("malicious", "unknown")
 HASH = "import hashlib,sys;h=hashlib.sha256();f=open(sys.argv[1],'rb',buffering=0);b=bytearray(1<<20);v=memoryview(b)\nwhile n:=f.readinto(b):h.update(v[:n])"
+NOTES: list[str] = []
 
 
 class Cost(NamedTuple):
-    """CPU seconds and peak MiB of one process."""
+    """Processor seconds and peak MiB of one process and of all that it waited for."""
 
     cpu_s: float
     mib: float
@@ -41,90 +49,59 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--quick", action="store_true", help="64 MiB instead of 1 GiB, 200 pickles instead of 2,000")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=["detection", "speed"])
     asked = parser.parse_args()
+    claims: list[Claim] = []
     with scratch(asked.data) as folder:
-        costs = speed(
-            folder, asked.quick, 1 if asked.quick else asked.repeats
-        )  # first: a child's peak counts its parent's size
-        claims = [*detection(folder, asked.seed), *costs]
+        if asked.only != "detection":  # first: a child's peak counts its parent's size
+            claims += speed(folder, asked.quick, 1 if asked.quick else asked.repeats)
+        if asked.only != "speed":
+            claims += detection(folder, asked.seed)
     show(claims, NOTES)
     return 0 if all(claim.met for claim in claims) else 1
 
 
-NOTES: list[str] = []
-
-
 def detection(folder: Path, seed: int) -> list[Claim]:
-    """Attacks flagged and benign files flagged, beside each peer."""
-    cases, benign = attacks(seed), [*twins()]
-    bad, good = folder / "attacks", folder / "benign"
-    for root, files in ((bad, cases), (good, benign)):
-        for number, case in enumerate(files):
-            (root / f"{number:04}").mkdir(parents=True)
-            (root / f"{number:04}" / case.path).write_bytes(case.data)
-    libraries(good / "libraries", seed)
-    ours, alarms = verdicts(bad), verdicts(good)
-    proven = [f"{number:04}" for number, case in enumerate(cases) if case.needs_proof]
-    flagged = {name.partition("/")[0]: verdict in ("malicious", "unknown") for name, verdict in ours.items()}
-    peers = {name: peer_rates(name, bad, good) for name in PEERS}
-    best = max(((rates[0], name) for name, rates in peers.items() if rates), default=(None, None))
-    least = min(((rates[1], name) for name, rates in peers.items() if rates), default=(None, None))
-    NOTES.append(
-        f"{len(ours)} attacks, {len(alarms)} benign files; rates of peers (attacks, benign flagged, benign not examined):"
+    """Attacks and benign files flagged, refused and silent, beside each peer."""
+    rows = write_attacks(folder / "attacks", seed)
+    write_benign(folder / "benign", seed, NOTES.append)
+    ours, alarms = verdicts(folder / "attacks"), verdicts(folder / "benign")
+    proven = prove(rows)
+    said = {row.path: ours[os.path.relpath(row.path, folder / "attacks")] for row in rows}
+    core = [row for row in rows if row.case.is_core or row.path in proven]
+    evasions = [row for row in rows if row not in core]
+    table(
+        rows,
+        said,
+        {name: codes(name, folder / "attacks", folder / "benign", seed) for name in PEERS},
+        folder / "attacks",
+        alarms,
     )
-    NOTES.extend(f"  {name} {PEERS[name]}: {rates}" for name, rates in peers.items())
-    share = 100 * sum(v in ("malicious", "unknown") for v in ours.values()) / len(ours)
+    clean = [row.case.name for row in rows if said[row.path] == "clean"]
+    NOTES.extend(f"  called clean: {name}" for name in clean)
+    NOTES.extend(f"  core, not flagged: {row.case.name}" for row in core if said[row.path] not in FLAGGED)
+    NOTES.extend(f"  benign, {verdict}: {name}" for name, verdict in alarms.items() if verdict != "clean")
+    functions = [row for row in rows if row.case.name.startswith("drawn-function")]
     return [
-        Claim("scan: attacks with exit 1", share, "%", 98.0, "higher", best[1], best[0]),
-        Claim("scan: attacks called clean", float(sum(v == "clean" for v in ours.values())), "files", 0.0),
+        Claim("scan: core attacks flagged", share(said[r.path] in FLAGGED for r in core), "%", 100.0, "higher"),
+        Claim("scan: evasions flagged", share(said[r.path] in FLAGGED for r in evasions), "%", 98.0, "higher"),
+        Claim("scan: attacks called clean", float(len(clean)), "files", 0.0),
         Claim(
-            "scan: attacks proven to run, flagged",
-            100 * sum(flagged[p] for p in proven) / len(proven),
+            f"scan: {len(proven)} attacks that ran in a real loader, flagged",
+            share(said[p] in FLAGGED for p in proven),
             "%",
             100.0,
             "higher",
         ),
         Claim(
-            "scan: benign files flagged",
-            100 * sum(v in ("malicious", "unknown") for v in alarms.values()) / len(alarms),
-            "%",
-            1.0,
-            "lower",
-            least[1],
-            least[0],
-        ),
-        Claim(
-            "scan: benign files not examined",
-            100 * sum(v == "inconclusive" for v in alarms.values()) / len(alarms),
-            "%",
+            f"scan: {len(functions)} functions of the standard library called clean",
+            float(sum(said[r.path] == "clean" for r in functions)),
+            "files",
             0.0,
         ),
+        Claim(f"scan: {len(alarms)} benign files flagged", share(v in FLAGGED for v in alarms.values()), "%", 1.0),
+        Claim("scan: benign files not examined", share(v == "inconclusive" for v in alarms.values()), "%", 0.0),
     ]
-
-
-def libraries(folder: Path, seed: int) -> None:
-    """Benign files as the installed libraries write them."""
-    import joblib
-    import numpy as np
-    from sklearn.datasets import make_classification
-    from sklearn.utils import all_estimators
-
-    folder.mkdir()
-    X, y = make_classification(60, 6, random_state=seed)
-    os.environ["PYTHONWARNINGS"] = "ignore"
-    import warnings
-
-    warnings.simplefilter("ignore")
-    for name, make in all_estimators():
-        try:
-            model = make().fit(abs(X), y)
-            data = pickle.dumps(model)
-        except Exception:
-            continue
-        (folder / f"{name}.pkl").write_bytes(data)
-        joblib.dump(model, folder / f"{name}.joblib", compress=len(name) % 4)
-    np.save(folder / "a.npy", X)
-    np.savez_compressed(folder / "a.npz", X=X, y=y)
 
 
 def verdicts(folder: Path) -> dict[str, str]:
@@ -133,151 +110,191 @@ def verdicts(folder: Path) -> dict[str, str]:
     return {os.path.relpath(file["path"], folder): file["verdict"] for file in json.loads(done.stdout)["files"]}
 
 
-def peer_rates(name: str, bad: Path, good: Path) -> tuple[float, float, float] | None:
-    """Percent of attacks flagged, of benign files flagged, of benign files that ended in an error or unexamined."""
+def prove(rows: Sequence[Row]) -> set[Path]:
+    """Files whose payload ran; one that claims to run in a plain unpickler and does not is noted."""
+    tried = [row for row in rows if row.case.needs_proof or row.kind.startswith("drawn compositions")]
+    script = [sys.executable, str(HERE / "scanning" / "prove.py")]
+    done = subprocess.run(
+        script,
+        input=json.dumps([str(row.path) for row in tried]),
+        capture_output=True,
+        text=True,
+        env={**os.environ, **QUIET},
+    )
+    loaders = {Path(path): loader for path, loader in json.loads(done.stdout.splitlines()[-1]).items() if loader}
+    NOTES.append(f"{len(loaders)} of {len(tried)} files ran their payload: {dict(Counter(loaders.values()))}")
+    NOTES.extend(
+        f"  claims to run and did not: {row.case.name}"
+        for row in tried
+        if row.case.needs_proof and row.path not in loaders
+    )
+    return set(loaders)
+
+
+def codes(name: str, bad: Path, good: Path, seed: int) -> tuple[dict[str, int], dict[str, int]] | None:
+    """Exit codes of a peer for attacks and for benign files; a sample of them where it is slow."""
+    found = []
     try:
-        python = peer_python(name, PEERS[name])
-        if name == "fickling":  # it imports a package that it does not declare
-            subprocess.run([python, "-m", "pip", "install", "-q", "typing_extensions"], capture_output=True)
-        found = [child([python, HERE / "peers/scan_peer.py", name, folder])["codes"].values() for folder in (bad, good)]
+        python = peer(name)
+        for folder in (bad, good):
+            files = sorted(str(path) for path in folder.rglob("*") if path.is_file())
+            if name in SLOW and len(files) > SLOW[name]:
+                files = random.Random(seed).sample(files, SLOW[name])
+            with tempfile.TemporaryDirectory() as home:
+                listed = Path(home) / "files.json"
+                listed.write_text(json.dumps(files))
+                answers = child([python, HERE / "peers/scan_peer.py", name, listed], {**QUIET, "HOME": home})["codes"]
+            found.append({os.path.relpath(path, folder): code for path, code in answers.items()})
     except (Unmeasured, subprocess.TimeoutExpired) as error:
         NOTES.append(f"{name}: {str(error)[:150]}")
         return None
-    rate = lambda codes, wanted: round(100 * sum(code in wanted for code in codes) / len(codes), 1)  # noqa: E731
-    return rate(found[0], (1,)), rate(found[1], (1,)), rate(found[1], (2, 3))
+    return found[0], found[1]
+
+
+def table(rows: Iterable[Row], said: Mapping[Path, str], peers: Mapping[str, tuple[dict[str, int], dict[str, int]] | None], bad: Path,
+          alarms: Mapping[str, str]) -> None:  # fmt: skip
+    """One line a class: flagged / refused / silent, for Assay and for each peer."""
+    known = {name: found for name, found in peers.items() if found}
+    counts: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for row in rows:
+        mine, key = said[row.path], os.path.relpath(row.path, bad)
+        for kind in (row.kind, "all attacks"):
+            counts[kind]["assay"]["flagged" if mine in FLAGGED else "silent" if mine == "clean" else "refused"] += 1
+            for name, (attacked, _) in known.items():
+                if key in attacked:
+                    counts[kind][name][outcome(attacked[key])] += 1
+    for path, verdict in alarms.items():
+        counts["benign"]["assay"][
+            "flagged" if verdict in FLAGGED else "silent" if verdict == "clean" else "refused"
+        ] += 1
+        for name, (_, examined) in known.items():
+            if path in examined:
+                counts["benign"][name][outcome(examined[path])] += 1
+    NOTES.append(
+        "flagged / refused / silent in %, and files: " + ", ".join(["assay", *(f"{n} {PEERS[n]}" for n in known)])
+    )
+    order = [*sorted(kind for kind in counts if kind not in ("all attacks", "benign")), "all attacks", "benign"]
+    for kind in order:
+        NOTES.append(f"  {kind:<44}" + "   ".join(f"{cells(counts[kind][name]):>22}" for name in ["assay", *known]))
+    total = counts["benign"]["assay"]
+    interval = share_interval_exact(total["flagged"], sum(total.values()))
+    NOTES.append(f"  benign flagged by assay: 95 % interval {100 * interval.low:.2f} to {100 * interval.high:.2f} %")
+
+
+def outcome(code: int) -> str:
+    return "flagged" if code == 1 else "silent" if code == 0 else "refused"
+
+
+def cells(found: Counter[str]) -> str:
+    total = sum(found.values()) or 1
+    return (
+        " / ".join(f"{100 * found[key] / total:.0f}" for key in ("flagged", "refused", "silent"))
+        + f" of {sum(found.values())}"
+    )
+
+
+def share(flags: Iterable[bool]) -> float:
+    given = list(flags)
+    return 100 * sum(given) / len(given) if given else 0.0
 
 
 def speed(folder: Path, is_quick: bool, repeats: int) -> list[Claim]:
-    """Large files, many small files, start-up."""
-    size = (64 << 20) if is_quick else 1 << 30
+    """Large files, many small files, start-up; every tool in every round, in a new order each."""
+    size, count = ((64 << 20), 200) if is_quick else (1 << 30, 2000)
     torch, tensors = large_torch(folder / "large.pt", size), large_safetensors(folder / "large.safetensors", size)
-    small = small_pickles(folder / "small", 200 if is_quick else 2000)
-    scale = size / (1 << 30)
-    pickers = {name: peer_command(name) for name in ("picklescan", "modelscan")}
+    small = small_pickles(folder / "small", count)
     runs: dict[str, list[str]] = {
-        "torch": [*ASSAY, "--no-hash", str(torch)], "torch hashed": [*ASSAY, str(torch)], "tensors": [*ASSAY, "--no-hash", str(tensors)],
-        "tensors hashed": [*ASSAY, str(tensors)],
-        "plain hash": [sys.executable, "-c", HASH, str(torch)], "small": [*ASSAY, str(small)], "start": [*ASSAY, str(small / "0000.pkl")],
+        "assay torch": [*ASSAY, "--no-hash", str(torch)], "assay torch hashed": [*ASSAY, str(torch)], "assay tensors": [*ASSAY, "--no-hash", str(tensors)],
+        "assay tensors hashed": [*ASSAY, str(tensors)], "plain hash torch": [sys.executable, "-c", HASH, str(torch)], "assay small": [*ASSAY, str(small)],
+        "plain hash tensors": [sys.executable, "-c", HASH, str(tensors)], "assay start": [*ASSAY, str(small / "0000.pkl")],
+        "python start": [sys.executable, "-c", "pass"],
     }  # fmt: skip
-    for name, command in pickers.items():
-        if command:
-            runs |= {f"{name} small": [*command, str(small)], f"{name} torch": [*command, str(torch)]}
-    costs: dict[str, list[Cost]] = {name: [] for name in runs}
-    for _ in range(repeats):
-        for name, command in runs.items():
-            costs[name].append(cost(command))
+    slow: dict[str, list[str]] = {}
+    for name in PEERS:
+        if command := peer_command(name):
+            inputs = {"torch": torch, "tensors": tensors, "small": small, "start": small / "0000.pkl"}
+            wanted = ("start",) if name == "fickling" else tuple(inputs)  # fickling takes one pickle a process
+            (slow if name in SLOW else runs).update({f"{name} {key}": [*command, str(inputs[key])] for key in wanted})
+    costs: dict[str, list[Cost]] = defaultdict(list)
+    names, choice = list(runs), random.Random(0)
+    with tempfile.TemporaryDirectory() as home:
+        for command in runs.values():
+            cost(command, home)  # warms the caches
+        for _ in range(repeats):
+            choice.shuffle(names)
+            for name in names:
+                costs[name].append(cost(runs[name], home))
+        for name, command in slow.items():
+            costs[name].append(cost(command, home))
+    NOTES.append("processor seconds / peak MiB, medians; exit codes other than 0 are said")
+    for name in sorted(costs):
+        codes = sorted({c.code for c in costs[name]} - {0})
+        NOTES.append(
+            f"  {name:<22} {median([c.cpu_s for c in costs[name]]):7.3f} / {median([c.mib for c in costs[name]]):6.1f}"
+            + (f"   exit {codes}" if codes else "")
+        )
+    return speed_claims(costs, count)
+
+
+def speed_claims(costs: Mapping[str, Sequence[Cost]], count: int) -> list[Claim]:
     cpu = {name: median([c.cpu_s for c in found]) for name, found in costs.items()}
-    mib = {name: max(c.mib for c in found) for name, found in costs.items()}
-    count = 200 if is_quick else 2000
+    mib = {name: median([c.mib for c in found]) for name, found in costs.items()}
+
+    def rate(name: str) -> float | None:
+        return count / cpu[name] if name in cpu else None
+
+    def over(mine: str, theirs: str) -> float | None:
+        """The median of the ratios of the rounds."""
+        rounds = zip(costs[mine], costs.get(theirs, ()), strict=False)
+        ratios = [a.cpu_s / b.cpu_s for a, b in rounds]
+        return median(ratios) if ratios else None
+
     return [
-        Claim(
-            "scan: torch zip, structure",
-            cpu["torch"],
-            "CPU s",
-            max(0.25 * scale, 0.25),
-            "lower",
-            "modelscan",
-            cpu.get("modelscan torch"),
-        ),
-        Claim("scan: torch zip, memory", mib["torch"], "MiB", 60.0),
-        Claim("scan: safetensors, structure", cpu["tensors"], "CPU s", max(0.25 * scale, 0.25)),
-        Claim("scan: safetensors, memory", mib["tensors"], "MiB", 60.0),
-        Claim(
-            "scan: torch zip with SHA-256 over plain hash",
-            cpu["torch hashed"] / cpu["plain hash"],
-            "x",
-            1.2 if not is_quick else 4.0,
-        ),
-        Claim(
-            "scan: safetensors with SHA-256 over plain hash",
-            cpu["tensors hashed"] / cpu["plain hash"],
-            "x",
-            1.2 if not is_quick else 4.0,
-        ),
-        Claim(
-            "scan: small pickles, hashed",
-            count / cpu["small"],
-            "files/CPU s",
-            4000.0 if not is_quick else 1000.0,
-            "higher",
-        ),
-        Claim(
-            "scan: small pickles over picklescan",
-            over(cpu, "picklescan"),
-            "x",
-            2.0,
-            "lower",
-            "picklescan",
-            cpu.get("picklescan small"),
-        ),
-        Claim(
-            "scan: small pickles over modelscan",
-            over(cpu, "modelscan"),
-            "x",
-            1.0,
-            "lower",
-            "modelscan",
-            cpu.get("modelscan small"),
-        ),
-        Claim("scan: start-up of one small file", cpu["start"], "CPU s", 0.2),
-    ]
+        Claim("scan: torch zip, structure", cpu["assay torch"], "CPU s", 0.25, "lower", "picklescan", cpu.get("picklescan torch")),
+        Claim("scan: torch zip, structure, over modelscan", over("assay torch", "modelscan torch"), "x", 1.0, "lower", "modelscan", cpu.get("modelscan torch")),
+        Claim("scan: torch zip, memory", mib["assay torch"], "MiB", 60.0, "lower", "picklescan", mib.get("picklescan torch")),
+        Claim("scan: safetensors, structure", cpu["assay tensors"], "CPU s", 0.25, "lower", "modelaudit", cpu.get("modelaudit tensors")),
+        Claim("scan: safetensors, memory", mib["assay tensors"], "MiB", 60.0, "lower", "modelaudit", mib.get("modelaudit tensors")),
+        Claim("scan: torch zip with SHA-256 over plain hash", over("assay torch hashed", "plain hash torch"), "x", 1.2),
+        Claim("scan: safetensors with SHA-256 over plain hash", over("assay tensors hashed", "plain hash tensors"), "x", 1.2),
+        Claim("scan: small pickles, hashed", rate("assay small"), "files/CPU s", 4000.0, "higher", "picklescan", rate("picklescan small")),
+        Claim("scan: small pickles over picklescan", over("assay small", "picklescan small"), "x", 2.0, "lower", "picklescan", cpu.get("picklescan small")),
+        Claim("scan: small pickles over modelscan", over("assay small", "modelscan small"), "x", 1.0, "lower", "modelscan", cpu.get("modelscan small")),
+        Claim("scan: start-up of one small file", cpu["assay start"], "CPU s", 0.2, "lower", "picklescan", cpu.get("picklescan start")),
+    ]  # fmt: skip
 
 
-def over(cpu: dict[str, float], peer: str) -> float | None:
-    return cpu["small"] / cpu[f"{peer} small"] if f"{peer} small" in cpu else None
+def peer(name: str) -> Path:
+    """The interpreter of a peer's own environment.
+
+    Raises:
+        Unmeasured: it cannot be made here.
+    """
+    return environment_python(f"{name}-{PEERS[name]}", ((f"{name}=={PEERS[name]}", *MORE.get(name, ())),))
 
 
 def peer_command(name: str) -> list[str]:
     """The peer's own command; [] where it cannot be had."""
     try:
-        python = peer_python(name, PEERS[name])
-    except Unmeasured:
+        python = str(peer(name))
+    except Unmeasured as error:
+        NOTES.append(f"{name}: {str(error)[:150]}")
         return []
-    if name == "picklescan":
-        return [str(python), "-c", "import sys;from picklescan.cli import main;sys.exit(main())", "-p"]
-    return [str(python), "-c", "import sys;from modelscan.cli import main;sys.exit(main())", "scan", "-p"]
+    return {
+        "picklescan": [python, "-c", "import sys;from picklescan.cli import main;sys.exit(main())", "-p"],
+        "modelscan": [python, "-c", "import sys;from modelscan.cli import main;sys.exit(main())", "scan", "-p"],
+        "fickling": [python, "-c", "import sys;from fickling.cli import main;sys.exit(main())", "--check-safety"],
+        "modelaudit": [python, "-m", "modelaudit", "scan", "--no-cache"],
+    }[name]
 
 
-def cost(command: list[str]) -> Cost:
+def cost(command: list[str], home: str) -> Cost:
     """Runs a command and measures the whole process."""
-    nothing, environment = subprocess.DEVNULL, {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=nothing, stderr=nothing, env=environment)
+    environment = {**os.environ, **QUIET, "HOME": home}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=home)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, process.returncode)
-
-
-def large_torch(path: Path, size: int) -> Path:
-    """A checkpoint of one tensor, as torch lays it out."""
-    state = (
-        b"\x80\x02}q\x00X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ"
-        + struct.pack("<i", size // 4) + b"tQK\x00J" + struct.pack("<i", size // 4) + b"\x85K\x01\x85\x89}tRs."
-    )  # fmt: skip
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", state)
-        with archive.open("archive/data/0", "w", force_zip64=True) as member:
-            for _ in range(size >> 20):
-                member.write(bytes(1 << 20))
-        archive.writestr("archive/version", b"3\n")
-    return path
-
-
-def large_safetensors(path: Path, size: int) -> Path:
-    header = json.dumps({"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        for _ in range(size >> 20):
-            file.write(bytes(1 << 20))
-    return path
-
-
-def small_pickles(folder: Path, count: int) -> Path:
-    folder.mkdir()
-    for number in range(count):
-        (folder / f"{number:04}.pkl").write_bytes(
-            pickle.dumps({"id": number, "weights": [0.5] * 8, "name": f"m{number}"})
-        )
-    return folder
 
 
 if __name__ == "__main__":

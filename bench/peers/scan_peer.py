@@ -1,6 +1,6 @@
-"""One scanner over one folder in its own environment: prints the exit code that each file would give its user.
+"""One scanner over files in its own environment: prints the exit code that each file would give its user.
 
-How to run: PYTHON_OF_PEER bench/peers/scan_peer.py picklescan|fickling|modelscan FOLDER
+How to run: PYTHON_OF_PEER bench/peers/scan_peer.py picklescan|fickling|modelscan|modelaudit LIST.json
 """
 
 import contextlib
@@ -35,21 +35,30 @@ def modelscan(path: Path) -> int:
     return 2 if found["errors"] else 3 if not found["summary"]["scanned"]["total_scanned"] else 0
 
 
+def modelaudit(path: Path) -> int:
+    from modelaudit.cli import cli
+
+    return int(cli.main(["scan", "--no-cache", str(path)], standalone_mode=False) or 0)
+
+
+PEERS = {"picklescan": picklescan, "fickling": fickling, "modelscan": modelscan, "modelaudit": modelaudit}
+
+
 def code_of(name: str, path: Path) -> int:
     """Its exit code; an exception is the code 2 of a crash."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return {"picklescan": picklescan, "fickling": fickling, "modelscan": modelscan}[name](path)
+            return PEERS[name](path)
     except BaseException as error:
         return int(error.code or 0) if isinstance(error, SystemExit) and isinstance(error.code, int) else 2
 
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
-    name, folder = sys.argv[1], Path(sys.argv[2]).resolve()
-    os.chdir(folder.parent)  # fickling writes a file of its own into the current folder
+    name, listed = sys.argv[1], Path(sys.argv[2]).resolve()
+    os.chdir(listed.parent)  # fickling writes a file of its own into the current folder
     began = time.process_time()
-    codes = {str(path.relative_to(folder)): code_of(name, path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    codes = {path: code_of(name, Path(path)) for path in json.loads(listed.read_text())}
     print(json.dumps({"codes": codes, "cpu_s": time.process_time() - began}))
 
 

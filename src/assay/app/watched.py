@@ -28,6 +28,7 @@ MAX_CHUNK = 64
 MAX_CHUNKS = 8_192  # their numbers fit into a pipe that nobody empties yet
 MAX_STILLBORN = 3
 FLUSH_S = 0.1
+SPARE_BYTES = 64 << 20
 _NUMBER_BYTES = 8
 _HAS_FORK = hasattr(os, "fork") and hasattr(signal, "setitimer")
 
@@ -181,14 +182,16 @@ def _write(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _limit_memory(more_bytes: int) -> None:
-    """Lets this process have so much more memory than it has now; only Linux counts it."""
+def _limit_memory(most_bytes: int) -> None:
+    """Lets this process have so much memory in all, but something beyond what it has now; only Linux counts it."""
     try:
         import resource
 
         with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - pathlib is not loaded here
             has = int(file.read().split()[5]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_DATA, (has + more_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+        resource.setrlimit(
+            resource.RLIMIT_DATA, (max(most_bytes, has + SPARE_BYTES), resource.getrlimit(resource.RLIMIT_DATA)[1])
+        )
     except (ImportError, OSError, ValueError, IndexError):
         return
 

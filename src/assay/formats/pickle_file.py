@@ -25,7 +25,12 @@ STORAGE_BYTES = {
     "ByteStorage": 1, "BoolStorage": 1, "BFloat16Storage": 2, "ComplexDoubleStorage": 16, "ComplexFloatStorage": 8, "QUInt8Storage": 1,
     "QInt8Storage": 1, "QInt32Storage": 4, "QUInt4x2Storage": 1, "QUInt2x4Storage": 1, "UntypedStorage": 1,
 }  # fmt: skip
-_START = re.compile(rb"\x80[\x00-\x05]|[ci][A-Za-z_][\w.]{0,80}\n[A-Za-z_][\w.]{0,80}\n|\(+[ci][A-Za-z_]")
+_NAMED = rb"[A-Za-z_][\w.]{0,80}\n[A-Za-z_][\w.]{0,80}\n"
+_START = (
+    re.compile(  # each way begins with a letter, which makes the search ten times as fast; the bound keeps it linear
+        rb"\x80[\x00-\x05]|c" + _NAMED + rb"|i" + _NAMED + rb"|\(\({0,15}[ci][A-Za-z_]"
+    )
+)
 
 _PACKED = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x93NUMPY")
 _LOADS_CONSTANT = ("torch.storage", "_load_from_bytes")
