@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 # A name of a part stands for its scripts; any script is also a name of its own.
 PARTS = {
     "provenance": ("registry", "ledger", "manifest", "signing"),
-    "gate": ("gate_calibration", "policy_expr"),
+    "gate": ("gate_calibration", "evaluation_gate", "policy_expr"),
     "demo": ("demo",),
     "scan": ("scan", "deps", "secret_search"),
     "evaluation": ("evaluation_evasion",),
@@ -26,6 +26,7 @@ QUICK = {
     "ledger": ("--entries", "20000", "--appends", "3200", "--repeats", "1", "--kills", "3"),
     "manifest": ("--mb", "64", "--repeats", "3"),
     "gate_calibration": ("--runs", "500"),
+    "evaluation_gate": ("--runs", "100"),
     "signing": ("--quick",),
     "deps": ("--quick",),
     "scan": ("--quick",),

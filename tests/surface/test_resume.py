@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.surface.shop import ASSAY, Ran, Shop
@@ -78,3 +79,29 @@ def test_what_is_older_than_half_of_what_a_policy_accepts_runs_again(shop: Shop)
         policy.write_text(policy.read_text().replace("max_age: 30d", "max_age: 1s"))
     time.sleep(1)
     assert recorded(shop.run(*words)) == {"quality.accuracy": False}
+
+
+def test_production_is_not_run_again_and_the_page_shows_what_was_compared(shop: Shop, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        assert shop.run("check", f"loan-scorer@{version}", "--seed", "7", "--only", "quality.*").code == 0
+    size, page, comment = shop.size(), tmp_path / "gate.html", tmp_path / "gate.md"
+    words = (
+        "gate",
+        "loan-scorer@2",
+        "--to",
+        "production",
+        "--baseline",
+        "loan-scorer@1",
+        "--dry-run",
+        "--format",
+        "json",
+    )
+    ran = shop.run(*words, "--report", f"html={page}", "--report", f"markdown={comment}")
+    rule = next(rule for rule in ran.json["rules"] if rule["id"] == "accuracy-kept")
+    assert {cited["alias"] for cited in rule["evidence"]} == {"quality", "quality@baseline"} and shop.size() == size
+    text = page.read_text()
+    assert "Changes against what is compared with" in text and "Values against their limits" in text
+    assert "Reliability of the probabilities" in text and "<script" not in text and "gate.html" in comment.read_text()
+    shop.run("check", "loan-scorer@2", "--seed", "8", "--only", "quality.*")
+    again = next(rule for rule in shop.run(*words).json["rules"] if rule["id"] == "accuracy-kept")
+    assert (again["outcome"], again["reason"]) == ("undecided", "not-same") and "seed" in again["observed"]["text"]

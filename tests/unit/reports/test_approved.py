@@ -14,7 +14,7 @@ from assay.surfaces.reports import FORMATS, human
 
 APPROVED = Path(__file__).parent / "approved"
 SUFFIXES = {"human": "txt", "json": "json", "sarif": "sarif", "junit": "xml", "github": "github.txt",
-            "gitlab": "gitlab.json", "markdown": "md"}  # fmt: skip
+            "gitlab": "gitlab.json", "markdown": "md", "html": "html"}  # fmt: skip
 CASES = {f"gate.{SUFFIXES[name]}": (render, GATE) for name, render in FORMATS.items()}
 CASES |= {f"scan.{SUFFIXES[name]}": (render, SCANNED) for name, render in FORMATS.items()}
 CASES |= {

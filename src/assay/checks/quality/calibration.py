@@ -38,7 +38,8 @@ def calibration(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     `brier_score` is the mean squared error of the positive class's probability for two classes (0..1), summed over the
     classes for more (0..2). `expected_calibration_error` weighs the gap between confidence and accuracy in 15 bins of
-    equal width; it is biased upwards for few rows.
+    equal width; it is biased upwards for few rows. The table also keeps how sure the model was of each row, and whether
+    it was right, for the picture of its reliability.
     """
     examined = subject(asset, context, ID, needs=SCORES)
     if isinstance(examined, Skipped):
@@ -65,7 +66,13 @@ def _brier(examined: Subject, scores: Floats) -> Iterator[Table | Measurement]:
 
     rows = examined.rows
     errors = squared_errors(scores, rows.target)
-    table = outcome_table(rows.ids, {"value": errors, "label": rows.target}, {"check": ID, "dataset": rows.dataset})
+    columns = {
+        "value": errors,
+        "label": rows.target,
+        "score": scores.max(axis=1),
+        "ok": scores.argmax(axis=1) == rows.target,
+    }
+    table = outcome_table(rows.ids, columns, {"check": ID, "dataset": rows.dataset})
     yield table
     found = mean_interval(errors)
     yield Measurement(

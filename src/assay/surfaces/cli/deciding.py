@@ -21,6 +21,7 @@ from assay.registry.queries import Version
 from assay.surfaces.cli.output import print_report, write_report_files
 from assay.surfaces.cli.session import Session, receipt_json, receipt_text, resolve, typed
 from assay.surfaces.reports import FORMATS, DecisionContext, DecisionReport
+from assay.surfaces.reports.decision_figures import Tests, figures_of
 
 ABOUT = {
     "gate": "Asks the policies whether an asset may go to a stage, prints every rule with observed and needed, logs the answer.",
@@ -69,12 +70,11 @@ def _gate(session: Session, policies: Sequence[Policy]) -> int:
         gated = gate(
             workspace, version, options.stage, policies, baseline=baseline, is_dry=options.dry_run or is_recomputed
         )
+        code = 0 if gated.decision.mode == "warn" else gated.decision.answer.exit_code
+        report = _report(session, policies, gated, version, code)
     if options.export_input:
         write_whole(options.export_input, json.dumps(exported(gated.view), indent=1).encode())
-    if options.export_input:
-        write_whole(options.export_input, json.dumps(exported(gated.view), indent=1).encode())
-    code = 0 if gated.decision.mode == "warn" else gated.decision.answer.exit_code
-    return _show(session, _report(policies, gated, version, code))
+    return _show(session, report)
 
 
 def _promote(session: Session, policies: Sequence[Policy]) -> int:
@@ -84,7 +84,7 @@ def _promote(session: Session, policies: Sequence[Policy]) -> int:
         baseline = resolve(workspace, session.project, options.baseline) if options.baseline else None
         if options.dry_run:
             gated = gate(workspace, version, options.stage, policies, baseline=baseline, is_dry=True)
-            report = _report(policies, gated, version, gated.decision.answer.exit_code)
+            report = _report(session, policies, gated, version, gated.decision.answer.exit_code)
             return _show(session, report, "nothing was moved: --dry-run")
         return _moved(session, policies, promote(workspace, version, options.stage, policies, baseline=baseline))
 
@@ -102,7 +102,7 @@ def _rollback(session: Session, policies: Sequence[Policy]) -> int:
 def _moved(session: Session, policies: Sequence[Policy], done: Promoted) -> int:
     """Shows a promotion. A policy that only warns moves nothing unless it allows, so its mode does not soften the code."""
     stage, version, decision = session.options.stage, done.version, done.gated.decision
-    report = _report(policies, done.gated, version, decision.answer.exit_code)
+    report = _report(session, policies, done.gated, version, decision.answer.exit_code)
     if session.is_json:
         session.show("promotion", {"decision": str(decision.answer), "alias": stage if done.is_moved else None,
                                    "asset": str(version), "digest": shown(version.digest), "statement": receipt_json(done.receipt),
@@ -117,8 +117,11 @@ def _moved(session: Session, policies: Sequence[Policy], done: Promoted) -> int:
     return _show(session, report, said)
 
 
-def _report(policies: Sequence[Policy], gated: Gated, version: Version, exit_code: int) -> DecisionReport:
-    decision = gated.decision
+def _report(
+    session: Session, policies: Sequence[Policy], gated: Gated, version: Version, exit_code: int
+) -> DecisionReport:
+    decision, page = gated.decision, next((str(path) for name, path in session.reports if name == "html"), "")
+    wants_pictures = page or session.options.format == "html"
     context = DecisionContext(
         asset=str(version),
         policy_source=next((policy.source for policy in policies if policy.name in decision.policy_name), None),
@@ -128,8 +131,20 @@ def _report(policies: Sequence[Policy], gated: Gated, version: Version, exit_cod
         exit_code=exit_code,
         baseline_name=str(gated.baseline) if gated.baseline else "",
         editions={name: edition for policy in policies for name, edition in policy.frameworks.items()},
+        figures=figures_of(decision, _tests(policies), gated.view, str(gated.baseline or "")) if wants_pictures else (),
+        page=page,
     )
     return DecisionReport(decision, context)
+
+
+def _tests(policies: Sequence[Policy]) -> Tests:
+    """What each rule asks, under its own id and under the one it has where several policies decide."""
+    return {
+        name: rule.test
+        for policy in policies
+        for rule in policy.rules
+        for name in (rule.id, f"{policy.name}/{rule.id}")
+    }
 
 
 def _show(session: Session, report: DecisionReport, said: str = "") -> int:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from assay.core.errors import StorageError
-from assay.surfaces.reports import github, gitlab, human, json_object, junit, markdown, sarif
+from assay.surfaces.reports import github, gitlab, html, human, json_object, junit, markdown, sarif
 from assay.surfaces.reports.results import Report
 
 
@@ -30,6 +30,7 @@ FORMATS: Mapping[str, Renderer] = MappingProxyType(
         "github": github.render,
         "gitlab": gitlab.render,
         "markdown": markdown.render,
+        "html": html.render,
     }
 )
 

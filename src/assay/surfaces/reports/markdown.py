@@ -75,6 +75,8 @@ def _decision(report: DecisionReport) -> Iterator[str]:
         yield from _why(rule)
     yield from _evidence(report)
     statement = f"statement {code(shown(context.statement))}" if context.statement else "not recorded"
+    if context.page:
+        yield f"\nPictures of all intervals stand in {code(context.page)}."
     policy = f"Policy {code(decision.policy_name)} {code(short(decision.policy_digest))}"
     yield f"\n{policy}, as of {code(decision.now)}, {statement}."
 

@@ -12,12 +12,22 @@ from assay.core.outcomes import FileVerdict, Finding, Measurement, Skipped
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A picture as an `<svg>`, with the sentence that tells how to read it."""
+
+    title: str
+    caption: str
+    svg: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class DecisionContext:
     """What a decision does not say itself.
 
     `asset` is the name that the user gave (`scorer@3`), `policy_source` the policy's path relative to the repository,
     and `rule_lines` the line of each rule in it. `statement` is the one that recorded the decision. `editions` maps a
     framework that `refs` name to its edition. `body` is the digest of the decision's canonical form, for whoever makes it anew.
+    `figures` are pictures for the forms that can show them, `page` the file that shows them, for the forms that cannot.
     """
 
     asset: str
@@ -28,6 +38,8 @@ class DecisionContext:
     baseline_name: str = ""
     editions: Mapping[str, str] = field(default_factory=dict)
     body: Digest | None = None
+    figures: tuple[Figure, ...] = ()
+    page: str = ""
 
 
 @dataclass(frozen=True)
