@@ -20,6 +20,7 @@ from assay.policy.grammar import Threshold
 from assay.policy.looks import alpha_of
 from assay.policy.measured import Flagged, NotFound, flagged_of, groups_of, hits_of
 from assay.policy.metric_names import cells_measure, rank_metric
+from assay.policy.paired_claims import Refused, check_groups, gap_side
 from assay.policy.tables import Tables, seed_of
 
 if TYPE_CHECKING:
@@ -45,19 +46,23 @@ def bounds_of(case: Case, m: Measurement, test: Threshold, tables: Tables) -> Bo
     """The bounds of a measurement for a limit, or why there are none."""
     alpha = alpha_of(test)
     share = hits_of(m)
-    if share and not (isinstance(m.limit, dict) and m.limit.get("clusters")):
+    if share and not _has_clusters(m):
         return _share_bounds(*share, test, alpha, _power(case))
-    if m.kind == "gap":
+    if m.kind == "gap" and groups_of(m) and not _has_clusters(m):
         return _gap_bounds(case, m, test, alpha)
     if flagged := flagged_of(m):
         return _flagged_bounds(case, m, flagged, test, alpha)
-    if m.low is not None and m.high is not None and not share:
+    if m.low is not None and m.high is not None and not share and m.kind != "gap":
         return _recorded_bounds(m, test, alpha)
     if m.kind == "count":
         return Bounds(m.value, m.value, 1.0)
-    if m.kind in ("share", "mean", "rank", "cells") and m.table is not None:
+    if m.kind in ("share", "mean", "gap", "rank", "cells") and m.table is not None and test.op != "==":
         return _table_bounds(case, m, test, alpha, tables)
     return NotFound("no-bounds", f"{test.path} = {m.value:.12g} without an interval")
+
+
+def _has_clusters(m: Measurement) -> bool:
+    return isinstance(m.limit, dict) and bool(m.limit.get("clusters"))
 
 
 def _power(case: Case) -> float:
@@ -138,6 +143,8 @@ def _table_bounds(case: Case, m: Measurement, test: Threshold, alpha: float, tab
         return _from(_table_claim(case, m, test, alpha, table))
     except claims.TooFewClusters as error:
         return NotFound("clustered-rows", str(error))
+    except Refused as error:
+        return NotFound(error.reason, str(error), error.rows_needed)
     except (ValueError, KeyError) as error:
         return NotFound("not-computable", str(error))
 
@@ -153,6 +160,10 @@ def _table_claim(case: Case, m: Measurement, test: Threshold, alpha: float, tabl
         if clusters is not None:
             return claims.clustered_limit(values, clusters, limit, alpha, metrics)
         return claims.mean_limit(values, limit, seed, alpha, metrics=metrics)
+    if m.kind == "gap":
+        side = gap_side(m, table)
+        check_groups(m, columns["group"], side)
+        return claims.gap_limit_rows(columns["group"], side, limit, clusters, alpha, metrics)
     if clusters is not None:
         raise ValueError(f"rows come in clusters, and a limit of {m.kind} has no test for that")
     if m.kind == "cells":

@@ -62,7 +62,7 @@ class _Pair:
     theirs: OutcomeTable
 
 
-class _Refused(ValueError):
+class Refused(ValueError):
     """A table that must not be tested so; `reason` is the word for it, `rows_needed` the rows that would help."""
 
     def __init__(self, reason: str, text: str, rows_needed: int | None = None) -> None:
@@ -81,7 +81,7 @@ def compare_rows(new: Measurement, old: Measurement, asked: Asked, tables: Table
         return pair if isinstance(pair, NotFound) else _KINDS[new.kind](pair, asked)
     except KeyError as error:
         return NotFound("not-computable", f"no paired test for {new.kind}, or its table lacks {error}")
-    except _Refused as error:
+    except Refused as error:
         return NotFound(error.reason, str(error), error.rows_needed)
     except TooFewClusters as error:
         return NotFound("clustered-rows", str(error), math.ceil(new.n * error.needed / max(1, error.found)))
@@ -143,7 +143,7 @@ def _mean(pair: _Pair, asked: Asked) -> Compared:
 
     candidate, reference = pair.ours.columns["value"], pair.theirs.columns["value"]
     if len(candidate) < _LEAST_ROWS:
-        raise _Refused("too-few-rows", f"{len(candidate)} rows; a mean needs {_LEAST_ROWS}", _LEAST_ROWS)
+        raise Refused("too-few-rows", f"{len(candidate)} rows; a mean needs {_LEAST_ROWS}", _LEAST_ROWS)
     _agree(pair.new, float(candidate.mean()))
     _agree(pair.old, float(reference.mean()))
     if (clusters := _clusters(pair)) is not None:
@@ -166,13 +166,13 @@ def _cells(pair: _Pair, asked: Asked) -> Compared:
 
     label, candidate, reference = pair.ours.columns["label"], pair.ours.columns["pred"], pair.theirs.columns["pred"]
     if bool((label != pair.theirs.columns["label"]).any()):
-        raise _Refused("inconsistent", "candidate and reference have other labels for the same rows")
+        raise Refused("inconsistent", "candidate and reference have other labels for the same rows")
     name, positive = cells_measure(pair.new, pair.ours.header)
     measure = claims.Measure(name, positive)
     least = min(cells.least_denominator(label, pred, measure) for pred in (candidate, reference))
     if least < _LEAST_ROWS:
         rows = math.ceil(pair.new.n * _LEAST_ROWS / least) if least else None
-        raise _Refused("too-few-rows", f"{name} divides by {least} rows; it needs {_LEAST_ROWS}", rows)
+        raise Refused("too-few-rows", f"{name} divides by {least} rows; it needs {_LEAST_ROWS}", rows)
     for m, pred in ((pair.new, candidate), (pair.old, reference)):
         _agree(m, claims.cells_estimate(label, pred, measure))
     if (clusters := _clusters(pair)) is not None:
@@ -189,10 +189,10 @@ def _gap(pair: _Pair, asked: Asked) -> Compared:
 
     groups = pair.ours.columns["group"]
     if bool((groups != pair.theirs.columns["group"]).any()):
-        raise _Refused("inconsistent", "candidate and reference put rows into different groups")
-    mine, other = _gap_side(pair.new, pair.ours), _gap_side(pair.old, pair.theirs)
+        raise Refused("inconsistent", "candidate and reference put rows into different groups")
+    mine, other = gap_side(pair.new, pair.ours), gap_side(pair.old, pair.theirs)
     for m, side in ((pair.new, mine), (pair.old, other)):
-        _check_groups(m, groups, side)
+        check_groups(m, groups, side)
     clusters, is_share = _clusters(pair), "value" not in pair.ours.columns
     same = bool((mine.counts == other.counts).all())
     if clusters is None and is_share and same:
@@ -205,7 +205,13 @@ def _gap(pair: _Pair, asked: Asked) -> Compared:
     return Compared(change, "rows" if clusters is None else "clusters")
 
 
-def _gap_side(m: Measurement, table: OutcomeTable) -> Side:
+def gap_side(m: Measurement, table: OutcomeTable) -> Side:
+    """The rows that a gap of one model divides by, and their values.
+
+    Raises:
+        KeyError: the table lacks a column.
+        ValueError: the metric's name says no gap that can be computed from labels.
+    """
     from assay.statistics import claims
 
     columns = table.columns
@@ -220,25 +226,25 @@ def _gap_side(m: Measurement, table: OutcomeTable) -> Side:
     return claims.checked_side(counted, hits, m.metric)
 
 
-def _check_groups(m: Measurement, groups: Ints, side: Side) -> None:
+def check_groups(m: Measurement, groups: Ints, side: Side) -> None:
     """Refuses groups that are too small, and a table that counts other rows than the measurement.
 
     Raises:
-        _Refused: with the rows that would do.
+        Refused: with the rows that would do.
     """
     counted = [(_in(groups, g, side.counts), side) for g in sorted({int(g) for g in groups})]
     rows = [int(place.sum()) for place, _ in counted]
     recorded = groups_of(m)
     if recorded is not None and (least := min(recorded[2])) < LEAST_PER_GROUP:
         needed = math.ceil(m.n * LEAST_PER_GROUP / least) if least else None
-        raise _Refused("small-group", f"{recorded[0][recorded[2].index(least)]} has {least} rows", needed)
+        raise Refused("small-group", f"{recorded[0][recorded[2].index(least)]} has {least} rows", needed)
     if min(rows) < LEAST_PER_GROUP:
         needed = math.ceil(m.n * LEAST_PER_GROUP / min(rows)) if min(rows) else None
-        raise _Refused("small-group", f"a group has {min(rows)} rows", needed)
+        raise Refused("small-group", f"a group has {min(rows)} rows", needed)
     if recorded is not None:
         seen = [(int(side.values[place].sum()), int(place.sum())) for place, side in counted]
         if sorted(seen) != sorted(zip(recorded[1], recorded[2], strict=True)):
-            raise _Refused("inconsistent", f"the table of {m.metric} counts other rows than the measurement")
+            raise Refused("inconsistent", f"the table of {m.metric} counts other rows than the measurement")
     else:
         means = [float(side.values[place].mean()) for place, side in counted]
         _agree(m, max(means) - min(means))
@@ -260,7 +266,7 @@ def _rank(pair: _Pair, asked: Asked) -> Compared:
     if min(mine.sum(), other.sum()) < _LEAST_MEMBERS or expected < _LEAST_FALSE_POSITIVES:
         times = max(_LEAST_MEMBERS / max(1, min(mine.sum(), other.sum())), _LEAST_FALSE_POSITIVES / max(0.01, expected))
         text = f"{int(mine.sum())} members, {int((~mine).sum())} others: too few for {metric}"
-        raise _Refused("too-few-rows", text, math.ceil(pair.new.n * times))
+        raise Refused("too-few-rows", text, math.ceil(pair.new.n * times))
     paired = _same_rows(ours, theirs) and bool((mine == other).all())
     a, b = ours.columns["score"], theirs.columns["score"]
     sides = a[mine], a[~mine], b[other], b[~other]
@@ -270,7 +276,7 @@ def _rank(pair: _Pair, asked: Asked) -> Compared:
                                     metrics=asked.metrics)  # fmt: skip
         return Compared(change, "rows" if paired else "none")
     if metric not in ("auc", "roc_auc") or not paired:
-        raise _Refused(
+        raise Refused(
             "clustered-rows", f"rows come in clusters, and {metric} has no test for that unless rows are paired"
         )
     named = ours.columns["cluster"]
@@ -285,7 +291,7 @@ def _count(new: Measurement, old: Measurement, asked: Asked) -> Compared:
 
     ours, theirs = flagged_of(new), flagged_of(old)
     if ours is None or theirs is None:
-        raise _Refused("not-computable", f"{new.metric} does not say how many of how many rows it counted")
+        raise Refused("not-computable", f"{new.metric} does not say how many of how many rows it counted")
     change = claims.count_change((ours.hits, theirs.hits), (ours.n, theirs.n), asked.margin, asked.better, asked.alpha,
                                  asked.metrics)  # fmt: skip
     return Compared(change, "none")
@@ -303,13 +309,13 @@ def _clusters(pair: _Pair) -> Ints | None:
     if not named:
         return None
     if len(named) == 2 and bool((named[0] != named[1]).any()):
-        raise _Refused("inconsistent", "candidate and reference put rows into different clusters")
+        raise Refused("inconsistent", "candidate and reference put rows into different clusters")
     return named[0] if len({int(c) for c in named[0]}) < len(named[0]) else None
 
 
 def _agree(m: Measurement, mean: float) -> None:
     if abs(m.value - mean) > 1e-6:
-        raise _Refused("inconsistent", f"the table of {m.metric} gives {mean:.6g}, the measurement says {m.value:.6g}")
+        raise Refused("inconsistent", f"the table of {m.metric} gives {mean:.6g}, the measurement says {m.value:.6g}")
 
 
 def _same_rows(a: OutcomeTable, b: OutcomeTable) -> bool:

@@ -6,9 +6,10 @@
         baseline: {quality: {measurements: [{metric: accuracy, right: 925, n: 1000}]}}
         expect: {files-clean: pass, accurate: pass, decision: undecided}
 
-What is given under an alias are fields of its predicate; required fields that a test does not care about are filled in.
-`age: 3d` and `signed_by: ROLE` stand beside them. A measurement with `right` gets outcomes whose first rows are right.
-The evidence goes through `decide`, so a test sees what a gate would see.
+`anchor:` beside them is evidence about the asset that the policy pins. What is given under an alias are fields of its
+predicate; required fields that a test does not care about are filled in. `age: 3d` and `signed_by: ROLE` stand beside them.
+A measurement with `right` gets outcomes whose first rows are right. The evidence goes through `decide`, so a test sees what
+a gate would see.
 """
 
 from __future__ import annotations
@@ -67,10 +68,12 @@ def run_policy_tests(policy: Policy, tests_yaml: bytes, what: str = "policy test
 
 
 def _run(policy: Policy, node: Node) -> TestResult:
-    known = ("name", "evidence", "baseline", "asset", "expect")
+    known = ("name", "evidence", "baseline", "anchor", "asset", "expect")
     part = node.fields(known, required=("name", "expect"))
     made = _Maker(policy)
-    for name, about in (("evidence", _CANDIDATE), ("baseline", _BASELINE)):
+    if "anchor" in part and policy.anchor is None:
+        raise part["anchor"].error("the policy pins no anchor", "add anchor: sha256:HEX to its baseline")
+    for name, about in (("evidence", _CANDIDATE), ("baseline", _BASELINE), ("anchor", policy.anchor or "")):
         for alias, item in (part[name].entries() if name in part else {}).items():
             if alias not in policy.evidence:
                 raise item.error(f"there is no evidence {alias!r}", nearest(alias, policy.evidence))

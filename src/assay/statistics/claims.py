@@ -46,6 +46,7 @@ from assay.statistics.counts import Canaries, count_change, count_limit
 from assay.statistics.differences import gap_rows, largest_gap
 from assay.statistics.exact_paired import FEW, exact_paired
 from assay.statistics.gap_change import gap_contrasts
+from assay.statistics.gap_rows import gap_limit_rows
 from assay.statistics.gaps import gap_change, gap_change_interval, gap_interval, paired_cells
 from assay.statistics.group_moments import Moments, Side, checked_side, moments_of_cells, moments_of_rows
 from assay.statistics.holm import holm
@@ -103,6 +104,7 @@ __all__ = [
     "gap_change_interval",
     "gap_interval",
     "gap_limit",
+    "gap_limit_rows",
     "gap_paired",
     "gap_paired_rows",
     "holm",

@@ -22,10 +22,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from assay.statistics.differences import rows_for_all
-from assay.statistics.group_moments import Moments
+from assay.statistics.group_moments import Moments, p_of, z_of
 from assay.statistics.inputs import Floats, Ints, checked_alpha
 
 SAME = 0.8
@@ -46,14 +45,14 @@ class GapChange:
 
     def p_below(self, change: float) -> float:
         """The p-value of "gap(new) - gap(old) >= change"."""
-        same = self._p((self.same - change) / self.same_error) / SAME
-        widest = self._p((self.widest - change) / self.widest_error) * self.same.size / (1 - SAME)
+        same = p_of(self.freedom, (self.same - change) / self.same_error) / SAME
+        widest = p_of(self.freedom, (self.widest - change) / self.widest_error) * self.same.size / (1 - SAME)
         return float(min(1.0, np.minimum(same, widest).max()))
 
     def high(self, alpha: float) -> float:
         """One-sided upper bound of the change of the gap: the value at which `p_below` is alpha."""
-        z_same = self._quantile(checked_alpha(alpha) * SAME)
-        z_widest = self._quantile(alpha * (1 - SAME) / self.same.size)
+        z_same = z_of(self.freedom, checked_alpha(alpha) * SAME)
+        z_widest = z_of(self.freedom, alpha * (1 - SAME) / self.same.size)
         bounds = np.minimum(self.same + z_same * self.same_error, self.widest + z_widest * self.widest_error)
         return float(bounds.max())
 
@@ -61,13 +60,7 @@ class GapChange:
         """Rows that would show an unchanged gap to be below `reach`, in the present proportion of groups."""
         if reach <= 0:
             return None
-        return math.ceil(n * rows_for_all(reach / self.same_error, self._quantile(alpha * SAME), power))
-
-    def _p(self, z: Floats) -> Floats:
-        return np.asarray(ndtr(z) if np.isinf(self.freedom) else stdtr(self.freedom, z), dtype=np.float64)
-
-    def _quantile(self, tail: float) -> float:
-        return float(-ndtri(tail) if np.isinf(self.freedom) else -stdtrit(self.freedom, tail))
+        return math.ceil(n * rows_for_all(reach / self.same_error, z_of(self.freedom, alpha * SAME), power))
 
 
 def gap_contrasts(moments: Moments) -> GapChange:

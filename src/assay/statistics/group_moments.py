@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from assay.statistics.clusters import clusters_of, summed
 from assay.statistics.inputs import Bools, Floats, Ints, finite, flags, same_rows
@@ -124,3 +125,13 @@ def _independent(index: Ints, groups: int, values: list[Floats], sums: list[tupl
     a, b = sums[0][1], sums[1][1]
     made = [np.diag(summed(index, w, groups)) for w in (a * a, b * b, a * b)]
     return Moments(values[0], values[1], made[0], made[1], made[2], float(np.bincount(index).min() - 1))
+
+
+def p_of(freedom: float, z: Floats) -> Floats:
+    """P(X <= z), of Student's t with that freedom, of a normal X where it is infinite."""
+    return np.asarray(ndtr(z) if np.isinf(freedom) else stdtr(freedom, z), dtype=np.float64)
+
+
+def z_of(freedom: float, tail: float) -> float:
+    """The value that X exceeds with probability `tail`."""
+    return float(-ndtri(tail) if np.isinf(freedom) else -stdtrit(freedom, tail))

@@ -274,3 +274,39 @@ def test_a_precision_gap_divides_by_what_each_model_calls_positive() -> None:
         ledger.add(Predicate.EVAL_RESULT, evaluation("q.one", [made]), "evaluator", about)
     assert judged(ledger, asked(metric="ppv_gap", better="lower", margin=0.05)).outcome is FAIL
     assert judged(ledger, asked(metric="ppv_gap", better="lower", margin=0.3)).outcome is PASS
+
+
+def regression(spread: float, few: int = 0) -> Ledger:
+    """Errors of a regression in two groups whose means lie `spread` apart, in clusters of one."""
+    ledger, rng = Ledger(), np.random.default_rng(8)
+    group = (np.arange(2000) < (few or 1000)).astype("i4")
+    value = rng.gamma(2, 0.5, 2000) + spread * group
+    table = ledger.keep(write_table(rows(2000), {"value": value, "group": group}, {}))
+    gap = abs(float(value[group == 1].mean() - value[group == 0].mean()))
+    made = number("error_gap", gap, 2000, "lower", kind="gap", unit="years", outcomes=table)
+    ledger.add(Predicate.EVAL_RESULT, evaluation("q.one", [made]), "evaluator")
+    return ledger
+
+
+def test_a_gap_of_means_has_a_limit_from_its_rows() -> None:
+    policy = small_policy("  - {id: a, severity: high, threshold: {metric: ev.error_gap, op: '<=', value: 0.3}}")
+    assert judged(regression(0.0), policy).outcome is PASS
+    assert judged(regression(1.0), policy).outcome is FAIL
+    assert judged(regression(0.3), policy).outcome is UNDECIDED
+    assert judged(regression(0.0, few=20), policy).reason == "small-group"
+
+
+def test_policy_tests_can_speak_of_the_anchor() -> None:
+    from assay.policy.trial import run_policy_tests
+
+    text = """
+tests:
+  - name: a slow loss is stopped
+    evidence: {ev: {measurements: [{metric: x, right: 800, n: 1000}]}}
+    baseline: {ev: {measurements: [{metric: x, right: 805, n: 1000}]}}
+    anchor: {ev: {measurements: [{metric: x, right: 930, n: 1000}]}}
+    expect: {a: fail}
+"""
+    assert run_policy_tests(asked(anchor=ANCHOR), text.encode())[0].is_passed
+    with pytest.raises(PolicyError, match="pins no anchor"):
+        run_policy_tests(asked(), text.encode())
