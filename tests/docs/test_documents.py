@@ -132,6 +132,7 @@ def test_the_reference_of_policies_names_every_reason_and_no_other() -> None:
     assert {word for cell in cells for word in re.findall(r"`([a-z-]+)`", cell)} == set(REASONS)
 
 
+@pytest.mark.timeout(900)  # it runs every command of a page, on whatever machine
 def test_the_first_hour_runs_as_it_is_written(tmp_path: Path) -> None:
     """Every file of the tutorial is saved and every command is run, in order; each ends as its output says."""
     page = TUTORIAL.read_text("utf-8")

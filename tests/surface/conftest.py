@@ -34,7 +34,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         if not (root / "code").exists():
             shop.folder.mkdir()
             done = subprocess.run([*ASSAY, "demo"], cwd=shop.folder, env=shop.child_environment(), text=True,
-                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=240)  # fmt: skip
+                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=280)  # fmt: skip
             (root / "text").write_text(done.stdout + done.stderr)
             (root / "code").write_text(str(done.returncode))
         # NOTE: an open SQLite database has files that come and go, so each worker plays with a copy of its own.

@@ -105,3 +105,12 @@ def test_production_is_not_run_again_and_the_page_shows_what_was_compared(shop: 
     shop.run("check", "loan-scorer@2", "--seed", "8", "--only", "quality.*")
     again = next(rule for rule in shop.run(*words).json["rules"] if rule["id"] == "accuracy-kept")
     assert (again["outcome"], again["reason"]) == ("undecided", "not-same") and "seed" in again["observed"]["text"]
+
+
+def test_a_policy_that_cannot_be_read_keeps_no_check_from_running(shop: Shop) -> None:
+    words = ("check", "loan-scorer@1", "--seed", "7", "--only", "quality.accuracy", "--format", "json")
+    shop.run(*words)
+    for policy in shop.folder.glob("policies/*.yaml"):
+        policy.write_text("policy: nonsense")
+    ran = shop.run(*words)
+    assert ran.code == 0 and recorded(ran) == {"quality.accuracy": False}

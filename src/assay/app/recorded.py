@@ -21,6 +21,7 @@ from assay.app.workspace import Workspace
 from assay.core.canonical import Json
 from assay.core.checks import Family
 from assay.core.digests import digest_of
+from assay.core.errors import UsageError
 from assay.core.outcomes import FileVerdict, Finding, Severity, Skipped, Verdict
 from assay.core.times import instant
 from assay.evidence.ledger import Receipt
@@ -45,14 +46,18 @@ class Record:
 
     @classmethod
     def of(cls, workspace: Workspace, version: Version, project: Project) -> Record:
-        """Reads what trusted signers said about `version`.
+        """Reads what trusted signers said about `version`; nothing is current while a policy of the project cannot be read.
 
         Raises:
             LedgerDamaged: the ledger cannot be relied on.
         """
+        try:
+            policies = project.read_policies()
+        except UsageError:  # a check does not need the policies; the gate says what is wrong with them
+            return cls(workspace, version, (), ())
         sound = SoundLedger.of(workspace)
         evidence = Reader(sound, sound.chain).about(version.digest)
-        return cls(workspace, version, evidence[::-1], project.read_policies())
+        return cls(workspace, version, evidence[::-1], policies)
 
     def current(self, job: Job) -> Examination | None:
         """The newest result of this check, if running the job again would say nothing else; None if it must run."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from assay.core.canonical import Json
 from assay.core.decisions import RuleOutcome
 from assay.core.digests import short, shown
+from assay.evidence.predicates import Predicate
 from assay.policy.case import Case
 from assay.policy.drafts import Draft
 from assay.policy.grammar import Compare, Threshold
@@ -30,7 +31,12 @@ def alpha_of(test: Threshold | Compare) -> float:
 
 
 def held_to_looks(case: Case, test: Threshold | Compare, selection: Selection, found: Found, draft: Draft) -> Draft:
-    """The draft, unless more looks were taken than planned: then it can no longer pass, and says so; it can still fail."""
+    """The draft, unless more looks were taken than planned: then it can no longer pass, and says so; it can still fail.
+
+    Observations of what runs are no looks: every window is new data.
+    """
+    if found.chosen.evidence.type != Predicate.EVAL_RESULT:
+        return draft
     used = looks_at(case, selection, found)
     if used <= test.looks:
         return draft

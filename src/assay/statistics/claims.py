@@ -66,7 +66,6 @@ from assay.statistics.inputs import (
 )
 from assay.statistics.intervals import p_at_least, p_at_most, share_high, share_interval, share_low
 from assay.statistics.ranks import (
-    Scores,
     area_change,
     area_spread,
     checked_scores,
@@ -87,7 +86,6 @@ __all__ = [
     "LimitClaim",
     "Measure",
     "PairedClaim",
-    "Scores",
     "Side",
     "TooFewClusters",
     "cells_estimate",

@@ -15,6 +15,7 @@ from tests.unit.policy.made_evidence import (
     compared,
     evaluation,
     number,
+    observation,
     outcomes,
     right,
     rows,
@@ -166,6 +167,15 @@ def test_limits_are_held_to_their_looks_too() -> None:
     policy = small_policy("  - {id: a, severity: high, threshold: {metric: ev.x, op: '>=', value: 0.9}}")
     assert judged(tried([right(930)]), policy).outcome is PASS
     assert judged(tried([right(910), right(930)]), policy).reason == "looks-spent"
+
+
+def test_every_window_of_what_runs_is_new_data_and_no_look() -> None:
+    ledger = Ledger()
+    for score in (0.1, 0.2, 0.3):
+        seen = number("max_score", score, 500, "lower", low=score - 0.05, high=score + 0.05, kind="mean")
+        ledger.add(Predicate.OBSERVATION, observation("abuse.extraction", [seen]), "observer")
+    rule_text = "  - {id: a, severity: high, threshold: {metric: ev.max_score, op: '<', value: 0.9}}"
+    assert judged(ledger, small_policy(rule_text, "{ev: {type: observation}}")).outcome is PASS
 
 
 def test_a_worn_dataset_is_said() -> None:
