@@ -19,7 +19,7 @@ PARTS = {
     "gate": ("gate_calibration", "evaluation_gate", "policy_expr"),
     "demo": ("demo",),
     "scan": ("scan", "deps", "secret_search"),
-    "evaluation": ("evaluation_evasion",),
+    "evaluation": ("evaluation_evasion", "evaluation_privacy"),
 }
 QUICK = {
     "registry": ("--rounds", "30", "--reads", "100", "--repeats", "1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from assay.core.assets import Asset
@@ -59,6 +60,12 @@ def training_rows(predictor: Predictor, context: Context) -> EvaluationRows | No
     """
     datasets = context.related("trained_on")
     return evaluation_rows(predictor.info, datasets, context) if datasets else None
+
+
+def unseen_classes(rows: EvaluationRows, what: str) -> Iterator[Skipped]:
+    """A skip where all rows have one class: what the model does with the others was not looked at."""
+    if len(set(rows.target.tolist())) < 2:
+        yield Skipped(f"{what} of other classes", "the test rows have one class only")
 
 
 def skipped(what: str, error: AssayError) -> Skipped:

@@ -239,7 +239,7 @@ class _Fitter:
         truth = torch.as_tensor(np.asarray(target, np.float64 if is_regression else np.int64), device=fresh.device)
         criterion = torch.nn.functional.mse_loss if is_regression else torch.nn.functional.cross_entropy
         recipe = self._recipe
-        adam = torch.optim.Adam(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+        adam = torch.optim.Adam(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay, fused=True)
         _evaluating(network, False)
         for _ in range(recipe.epochs):
             order = torch.randperm(len(rows), generator=generator).to(fresh.device)

@@ -1,0 +1,1 @@
+"""How many queries it takes to copy a model."""
