@@ -34,7 +34,7 @@ QUICK = {
     "firewall_proxy": ("--quick",),
 }
 # Parts of other scripts, not benchmarks.
-SHARED = ("all", "claims", "statements", "evaluation_data")
+SHARED = ("all", "claims", "statements", "evaluation_data", "firewall_data")
 
 
 def main() -> int:

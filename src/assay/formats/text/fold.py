@@ -8,6 +8,7 @@ Sources: Unicode 16, UAX 15 (NFKD); the idea of a skeleton is that of UTS 39, se
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from itertools import accumulate
@@ -23,6 +24,11 @@ _INVISIBLE = frozenset(
     [0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x3164, 0xFEFF, 0xFFA0, *range(0x180B, 0x180E), *range(0x200B, 0x2010),
      *range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10), *range(0xE0000, 0xE0020), *range(0xE007F, 0xE01F0)]
 )  # fmt: skip
+
+
+_UNSEEN = re.compile(  # the same as ranges, since a long list of characters is searched one by one
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e01ef]"
+)
 
 
 class Fold(dict[int, str]):
@@ -70,4 +76,6 @@ def folded(text: str) -> str:
 
 def bared(text: str) -> str:
     """`text` in compatibility form and without invisible characters, its case, accents and scripts kept."""
-    return text if text.isascii() else text.translate(BARE)
+    if text.isascii() or (unicodedata.is_normalized("NFKC", text) and not _UNSEEN.search(text)):
+        return text
+    return text.translate(BARE)

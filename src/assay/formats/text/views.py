@@ -35,7 +35,7 @@ class View:
         """Where characters `start` to `end` of `text` stand in the text that came."""
         if self.place is not None:
             return self.place
-        if self.raw.isascii():
+        if self.raw.isascii() or (self.keeps_case and self.text == self.raw):
             return start, end
         first = self._starts[start]
         return first, max(first, self._starts[max(start, end - 1)] + (end > start))

@@ -7,6 +7,7 @@
     limits: {max_chars: 200000}
     allowed_hosts: [docs.example.com]   # links in answers may lead there; `*.example.com` for every host below
     tools: {search: {side_effect: false}}
+    classifier: {folder: models/guard, sha256: 64 hex, low: 0.05, high: 0.5}   # asked between these scores
     routes:
       default:
         - sources: [user]
@@ -30,6 +31,7 @@ from assay.runtime.firewall.policy import (
     DEADLINE_MS,
     MAX_CHARS,
     Block,
+    Classifier,
     FirewallPolicy,
     Limits,
     Route,
@@ -68,6 +70,7 @@ def read_firewall_policy(data: bytes, source: str, scanners: Collection[str]) ->
         "limits",
         "allowed_hosts",
         "allowed_texts",
+        "classifier",
         "tools",
         "routes",
     )
@@ -83,7 +86,17 @@ def read_firewall_policy(data: bytes, source: str, scanners: Collection[str]) ->
         allowed_hosts=part["allowed_hosts"].texts(_HOST, _HOST_MEANS) if "allowed_hosts" in part else (),
         tools=_tools(part["tools"]) if "tools" in part else Tools(),
         allowed_texts=_allowed_texts(part["allowed_texts"]) if "allowed_texts" in part else frozenset(),
+        classifier=_classifier(part["classifier"]) if "classifier" in part else None,
     )
+
+
+def _classifier(node: Node) -> Classifier:
+    part = node.fields(("folder", "sha256", "low", "high"), required=("folder", "sha256"))
+    low = _share(part["low"]) if "low" in part else Classifier.low
+    high = _share(part["high"]) if "high" in part else Classifier.high
+    if low >= high:
+        raise node.error("`low` must lie below `high`")
+    return Classifier(part["folder"].text(), part["sha256"].text(r"[0-9a-f]{64}", "64 hex characters"), low, high)
 
 
 def _limits(node: Node) -> Limits:

@@ -16,6 +16,7 @@ from assay.core.digests import sha256
 from assay.runtime.firewall.policy import Block, FirewallPolicy, Setting
 from assay.runtime.firewall.redaction import redacted
 from assay.runtime.firewall.scanner import Mark, NotRun, Scan, Subject, TimedOut
+from assay.runtime.firewall.scanners.classifier import classifier
 from assay.runtime.firewall.scanners.exfiltration import exfiltration
 from assay.runtime.firewall.scanners.hidden import hidden
 from assay.runtime.firewall.scanners.injection import injection
@@ -39,6 +40,7 @@ from assay.runtime.firewall.values import (
 SCANNERS: Mapping[str, Scan] = {
     "secrets": secrets, "personal": personal, "hidden": hidden, "injection": injection, "exfiltration": exfiltration,
     "leak": leak, "tool-call": tool_call,
+    "classifier": classifier,
 }  # fmt: skip
 SCORED = frozenset(
     ["injection", "classifier"]

@@ -95,6 +95,16 @@ class Tools:
 
 
 @dataclass(frozen=True)
+class Classifier:
+    """A classifier in a folder, named by the digest of its files, and between which linear scores it is asked."""
+
+    folder: str
+    sha256: Digest
+    low: float = 0.05
+    high: float = 0.5
+
+
+@dataclass(frozen=True)
 class FirewallPolicy:
     """One policy; `digest` names its bytes' meaning. In a dry run actions are recorded and not taken."""
 
@@ -107,3 +117,4 @@ class FirewallPolicy:
     allowed_hosts: tuple[str, ...] = ()
     tools: Tools = Tools()
     allowed_texts: frozenset[Digest] = frozenset()
+    classifier: Classifier | None = None

@@ -13,6 +13,7 @@ from assay.runtime.firewall.scanner import Mark, Subject
 
 REFS = ("owasp-llm:LLM01:2026", "mitre-atlas:AML.T0068")
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{2,6}\U000e007f")
+_ANY = re.compile("[\u00ad\u034f\u180e\u200b-\u200f\u202d\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0001-\U000e01ef]")
 # NOTE: Python's own `re` is linear here: every pattern is one character class, repeated.
 _RULES = (
     ("hidden.tag-characters", 1.0, re.compile("[\U000e0001-\U000e007f]+")),
@@ -29,7 +30,7 @@ _RULES = (
 def hidden(subject: Subject) -> Sequence[Mark]:
     """Runs of characters that are not shown."""
     text = subject.segment.text
-    if text.isascii():
+    if text.isascii() or not _ANY.search(text):
         return ()
     flags = [found.span() for found in _FLAG.finditer(text)]
     return [

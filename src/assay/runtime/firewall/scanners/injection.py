@@ -39,12 +39,17 @@ def injection(subject: Subject) -> Sequence[Mark]:
     Raises:
         NotRun: the weights are missing or are not those of their card.
     """
-    model = linear("documents" if subject.segment.source in READ else "prompts")
+    model = linear(model_for(subject.segment.source))
     marks: list[Mark] = []
     for view in subject.views:
         marks += _ruled(view)
         marks.append(_scored(view, model.score(view.text), len(subject.segment.text)))
     return marks
+
+
+def model_for(source: Source) -> str:
+    """The model that is meant for texts from `source`."""
+    return "documents" if source in READ else "prompts"
 
 
 def _ruled(view: View) -> list[Mark]:
