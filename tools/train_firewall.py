@@ -40,7 +40,7 @@ TARGET = HERE.parent / "src" / "assay" / "runtime" / "firewall" / "model"
 LICENCES = {"slabs_train": "MIT", "slabs_validation": "MIT", "yanismiraoui_multilingual_attacks": "Apache-2.0", "bastioncorpus": "MIT",
             "spikee_seeds": "Apache-2.0", "pii_synth_v2": "MIT"}  # fmt: skip
 COUNTS = {"benign": 14_000, "attack": 14_000, "document": 2_500, "poisoned": 5_000}
-FPR = {"prompts": 0.005, "documents": 0.06}
+FPR = {"prompts": 0.008, "documents": 0.10}
 WINDOW = {"prompts": 64, "documents": 12}  # words; an order hidden in a document is a sentence or two
 USED = {
     "benign": {"prompts": 1.0},
