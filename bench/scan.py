@@ -291,6 +291,7 @@ def peer_command(name: str) -> list[str]:
 def cost(command: list[str], home: str) -> Cost:
     """Runs a command and measures the whole process."""
     environment = {**os.environ, **QUIET, "HOME": home}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled; so is ours after the first run
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=home)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
