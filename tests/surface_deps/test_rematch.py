@@ -14,10 +14,10 @@ from assay.app.dependencies import Collected, look_up
 from assay.app.incidents import newest_incidents
 from assay.app.rematch import BILL_TYPES, Rematched, log_match, rematch, workspace_claims
 from assay.app.workspace import Workspace
-from assay.checks.dependency.vex import VEX_TYPE
 from assay.core.canonical import Json, canonical
 from assay.evidence.predicates import Predicate
 from assay.formats.dependencies.values import Dependency
+from assay.formats.dependencies.vex import VEX_TYPE
 
 V = [{"introduced": "0"}, {"fixed": "2.0"}]
 FRESH = "2026-11-22T00:00:00Z"

@@ -28,7 +28,6 @@ from assay.core.times import stamp
 from assay.formats.dependencies.database import Database, Facts, Writer
 from assay.formats.dependencies.osv import NotARecord, packages_named, read_record
 
-FILE = "advisories.sqlite"
 NAME = "advisories"
 MAX_TOLD = 200
 

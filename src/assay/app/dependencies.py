@@ -14,7 +14,6 @@ from pathlib import Path
 
 from assay.app.workspace import Workspace
 from assay.checks.dependency.matching import DEFAULT_MAX_AGE, Match, Matcher, State
-from assay.checks.dependency.vex import Claim
 from assay.core.assets import differences
 from assay.core.digests import Digest
 from assay.core.errors import StorageError, UsageError
@@ -24,6 +23,7 @@ from assay.formats.dependencies.includes import listings_of
 from assay.formats.dependencies.installed import read_metadata
 from assay.formats.dependencies.recognise import is_dependency_file
 from assay.formats.dependencies.values import MAX_FILE_BYTES, Dependency, Listing, unread
+from assay.formats.dependencies.vex import Claim
 from assay.registry.queries import Version
 
 MAX_ENTRIES = 1_000_000

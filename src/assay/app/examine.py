@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
+from assay.app.dependencies import asset_dependencies, look_up
 from assay.app.examined import Examination, eval_predicate, scan_predicate
 from assay.app.project import Project
 from assay.app.recorded import Record
 from assay.app.register import subject_of
+from assay.app.rematch import log_match, workspace_claims
 from assay.app.runner.discovery import discover, select
 from assay.app.runner.engine import run
 from assay.app.runner.jobs import Event, Finished, Job, JobResult, Limits, Located
 from assay.app.workspace import Workspace
+from assay.checks.dependency import advisories as dependency_advisories
 from assay.checks.model_file.lists import AddedList
 from assay.core.assets import Asset, Kind, Reference, differences
 from assay.core.canonical import Json
@@ -31,6 +35,7 @@ from assay.core.statements import Statement
 from assay.core.times import stamp
 from assay.evidence.files import find_files, manifest_of
 from assay.evidence.hash_cache import HashCache
+from assay.evidence.ledger import Receipt
 from assay.evidence.predicates import Predicate
 from assay.registry.queries import Version
 
@@ -129,9 +134,18 @@ def _signed(workspace: Workspace, version: Version, result: JobResult) -> Examin
     state = (
         "skipped" if made.state == "done" and made.skipped and not (made.verdicts or made.measurements) else made.state
     )
-    return Examination(
-        check, version, state, made.findings, made.verdicts, made.measurements, made.skipped, made.failure, receipt
-    )
+    match = _match(workspace, version, result) if check.id == dependency_advisories.ID else None
+    return replace(made, state=state, receipt=receipt, match=match)
+
+
+def _match(workspace: Workspace, version: Version, result: JobResult) -> Receipt | None:
+    """The match of dependencies as a vulns statement, which gates and later imports read; made as `assay deps --asset` does."""
+    days = int(result.job.merged_options["max_age_days"])
+    answer = look_up(
+        asset_dependencies(workspace, version), workspace.folder / dependency_advisories.FILE, workspace.clock(), max_age=timedelta(days=days),
+        claims=workspace_claims(workspace), subject=version.digest,
+    )  # fmt: skip
+    return log_match(workspace, version.digest, answer)
 
 
 def _is_clear(workspace: Workspace, version: Version) -> bool:

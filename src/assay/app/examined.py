@@ -34,6 +34,8 @@ TABLE_TYPE = "application/vnd.assay.outcomes.v1+npz"
 class Examination:
     """One check that ran and the statement that was logged for it; `receipt` is None for what could not start.
 
+    `match` is the vulns statement that stands beside a match of dependencies.
+
     `is_recorded` says that it was not run now: its statement stood in the ledger and is current.
     `note` is what people should know of how it came about.
     """
@@ -49,6 +51,7 @@ class Examination:
     receipt: Receipt | None = None
     is_recorded: bool = False
     note: str = ""
+    match: Receipt | None = None
 
 
 def scan_predicate(made: Examination, result: JobResult) -> Json:

@@ -27,7 +27,7 @@ MAX_FILE_BYTES = 256 << 10
 _DECLARED = {
     "target": "target", "positive": "positive", "sensitive": "sensitive", "features": "features", "immutable": "immutable",
     "predictor": "predictor", "interface": "interface", "task": "task", "model": "base", "base": "base", "card": "card", "lock": "lock",
-    "trained_on": "trainedOn", "tested_on": "testedOn", "built_by": "builtBy",
+    "trained_on": "trainedOn", "tested_on": "testedOn", "built_by": "builtBy", "served_by": "servedBy",
 }  # fmt: skip
 _ORIGIN = {
     "uri": "uri",

@@ -128,5 +128,5 @@ def _pinned(workspace: Workspace, declared: Mapping[str, Json]) -> Mapping[str, 
         return f"{version.name}@{shown(version.digest)}"
 
     lists = {key: [pin(item) for item in declared[key]] for key in _REFERENCES if key in declared}
-    single = {key: pin(declared[key]) for key in ("builtBy", "base") if key in declared}
+    single = {key: pin(declared[key]) for key in ("builtBy", "servedBy", "base") if key in declared}
     return {**declared, **lists, **single}

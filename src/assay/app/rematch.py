@@ -22,7 +22,6 @@ from assay.app.sound import SoundLedger
 from assay.app.workspace import Workspace
 from assay.checks.dependency.matching import DEFAULT_MAX_AGE, Advisory
 from assay.checks.dependency.predicate import dependencies_of, hit_names, known_names, vulns_predicate
-from assay.checks.dependency.vex import VEX_TYPE, Claim, claims_in
 from assay.core.digests import Digest
 from assay.core.errors import AssayError, EvidenceError
 from assay.core.outcomes import Severity
@@ -31,6 +30,7 @@ from assay.evidence.ledger import Receipt
 from assay.evidence.predicates import Predicate
 from assay.formats.dependencies.bills import read_bill
 from assay.formats.dependencies.values import Dependency
+from assay.formats.dependencies.vex import VEX_TYPE, Claim, claims_in
 from assay.policy.view import Evidence
 from assay.registry.queries import Version
 
@@ -214,7 +214,7 @@ def _in_production(workspace: Workspace, reader: Reader, subject: Digest) -> lis
 
 
 def _made_from(reader: Reader, version: Version) -> set[Digest]:
-    """The asset, what it declares to be built by or based on, and what trusted provenance says of all these."""
-    said: list[object] = [version.declared.get("builtBy"), version.declared.get("base")]
+    """The asset, what it declares to be built by, served by or based on, and what trusted provenance says of all these."""
+    said: list[object] = [version.declared.get(key) for key in ("builtBy", "servedBy", "base")]
     found = {version.digest, *(str(text).rpartition("sha256:")[2] for text in said if text)}
     return found.union(*(reader.ancestors(digest) for digest in found))

@@ -20,9 +20,9 @@ from assay.core.times import stamp
 from assay.evidence.keys import PublicKey, Signer
 from assay.evidence.predicates import Predicate
 from assay.evidence.trust import TRUST_SCHEMA, Trust, read_trust
+from assay.formats.dependencies.vex import VEX_TYPE
 
 _P = Predicate
-VEX = "https://openvex.dev/ns"
 BILLS = ("https://cyclonedx.org/bom", "https://spdx.dev/Document")
 PREDICATES_OF: Mapping[str, tuple[str, ...]] = {
     "registrar": (_P.REGISTRATION, _P.LABEL),
@@ -30,7 +30,7 @@ PREDICATES_OF: Mapping[str, tuple[str, ...]] = {
     "trainer": (_P.PROVENANCE,),
     "scanner": (_P.SCAN_RESULT, _P.VULNERABILITIES, *BILLS),
     "evaluator": (_P.EVAL_RESULT,),
-    "approver": (_P.APPROVAL, _P.WAIVER, _P.WAIVER_REVOCATION, _P.QUARANTINE, VEX),
+    "approver": (_P.APPROVAL, _P.WAIVER, _P.WAIVER_REVOCATION, _P.QUARANTINE, VEX_TYPE),
     "releaser": (_P.PROMOTION, _P.LIFECYCLE, _P.DEPLOYMENT),
     "gate": (_P.DECISION, _P.COMPLIANCE),
     "observer": (_P.OBSERVATION,),

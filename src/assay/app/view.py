@@ -24,7 +24,13 @@ from assay.policy.view import Evidence, Head, Standing, View
 from assay.registry.lifecycle import State
 from assay.registry.queries import Version
 
-_RELATED = {"trainedOn": "trained_on", "testedOn": "tested_on", "builtBy": "built_by", "base": "base"}
+_RELATED = {
+    "trainedOn": "trained_on",
+    "testedOn": "tested_on",
+    "builtBy": "built_by",
+    "servedBy": "served_by",
+    "base": "base",
+}
 _MATERIAL_ROLES = {"dataset": "trained_on", "code": "built_by", "base": "base"}
 _REGISTRARS = {"registrar", "data-owner"}
 
@@ -77,6 +83,7 @@ def standing_of(reader: Reader, version: Version) -> Standing:
         raise EvidenceError(f"{version} is not registered by anybody who may", "no registration by a trusted registrar counts",
                             "register it with a key that has the role `registrar`", reason="unregistered")  # fmt: skip
     said = registered[-1].predicate
+    origin = said.get("origin", {})
     labels = dict(said.get("labels", {}))
     for item in _by_registrars(evidence, Predicate.LABEL):
         labels |= item.predicate["labels"] if item.predicate["name"] == version.name else {}
@@ -89,7 +96,8 @@ def standing_of(reader: Reader, version: Version) -> Standing:
         state=str(version.state),
         labels=labels,
         declared=said.get("declared", {}),
-        origin="external" if said.get("origin", {}).get("external") else "internal",
+        origin="external" if origin.get("external") else "internal",
+        source={key: str(origin[key]) for key in ("uri", "revision", "licence", "retrievedOn") if key in origin},
         is_quarantined=version.state is State.QUARANTINED
         or bool({("digest", version.digest), ("name", version.name)} & set(active)),
         tainted_by=tuple(sorted(d for d in reader.ancestors(version.digest) if ("digest", d) in active))

@@ -155,7 +155,7 @@ def _evidence(alias: str, node: Node) -> EvidenceSpec:
         part["checks"].one_or_more(_GLOB, _GLOB_MEANS) if "checks" in part else (),
         _seconds(part["max_age"]) if "max_age" in part else None,
         part["signed_by"].one_or_more(_ROLE, _ROLE_MEANS) if "signed_by" in part else (),
-        part["about"].choice(("asset", "trained_on", "built_by", "base")) if "about" in part else "asset",
+        part["about"].choice(("asset", "trained_on", "built_by", "served_by", "base")) if "about" in part else "asset",
         _seconds(part["database_max_age"]) if "database_max_age" in part else None,
         node.line,
     )

@@ -129,7 +129,8 @@ def evidence_words(spec: EvidenceSpec) -> str:
     about = "this asset" if spec.about == "asset" else f"every asset that this one names as {spec.about}"
     signed = f", signed by {' or '.join(spec.signed_by)}" if spec.signed_by else ", signed by a trusted role"
     age = f", at most {age_text(spec.max_age_s)} old" if spec.max_age_s else ""
-    return f"{type_name(spec.type)}{checks} about {about}{signed}{age}"
+    database = f", its database at most {age_text(spec.database_max_age_s)} old" if spec.database_max_age_s else ""
+    return f"{type_name(spec.type)}{checks} about {about}{signed}{age}{database}"
 
 
 def _evidence_result(selection: Selection) -> RuleResult:

@@ -46,7 +46,8 @@ _ORIGIN = {"revision": _TEXT, "licence": _TEXT, "builder": _TEXT, "build_type": 
 ASSET_SCHEMA: Final[Schema] = _object(
     name=_TEXT, version=_WHOLE, digest=_TEXT, kind=_TEXT, stage=_TEXT, state=_TEXT, origin=_TEXT,
     labels={"type": "object", "additionalProperties": _TEXT}, declared={"type": "object"},
-    trained_on=_RELATED, tested_on=_RELATED, built_by=_RELATED, base=_RELATED,
+    trained_on=_RELATED, tested_on=_RELATED, built_by=_RELATED, served_by=_RELATED, base=_RELATED,
+    source=_object(uri=_TEXT, revision=_TEXT, licence=_TEXT, retrievedOn=_TEXT),
 )  # fmt: skip
 
 
@@ -106,12 +107,17 @@ def asset_document(case: Case) -> dict[str, Json]:
     found: dict[str, Json] = {
         "name": subject.name, "version": subject.version, "digest": subject.digest, "kind": str(subject.kind),
         "stage": case.view.stage, "state": subject.state, "origin": subject.origin, "labels": dict(subject.labels),
-        "declared": dict(subject.declared),
+        "declared": dict(subject.declared), "source": _source(subject.source),
     }  # fmt: skip
-    for relation in ("trained_on", "tested_on", "built_by", "base"):
+    for relation in ("trained_on", "tested_on", "built_by", "served_by", "base"):
         digests = sorted(set(subject.related.get(relation, ())))
         found[relation] = [{"digest": digest, "registered": _is_registered(case, digest)} for digest in digests]
     return found
+
+
+def _source(said: Mapping[str, str]) -> dict[str, Json]:
+    """Licences are compared in lower case, as in provenance."""
+    return {key: text.lower() if key == "licence" else text for key, text in said.items()}
 
 
 def _formats(selection: Selection) -> list[str]:

@@ -7,7 +7,7 @@ gate cannot disagree. Source of the VEX states: OpenVEX specification 0.2.0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from assay.core.canonical import Json
@@ -16,11 +16,13 @@ from assay.core.errors import MalformedInput
 from assay.core.outcomes import Severity
 from assay.core.times import instant
 from assay.evidence.predicates import Predicate
+from assay.formats.dependencies.purl import read_purl
+from assay.formats.dependencies.values import Dependency
+from assay.formats.dependencies.vex import VEX_TYPE, Claim, claims_in, settled
 from assay.policy.case import Case
 from assay.policy.selection import Chosen, Selection
 
 COUNTS = ("files_examined", "files_not_clean", "skipped", *(f"findings.{severity}" for severity in Severity))
-VEX = "https://openvex.dev/ns"
 _GRADES = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"), (0.0, "low"))  # CVSS v3.1, table 14
 
 
@@ -83,9 +85,10 @@ def findings_of(case: Case, chosen: Chosen) -> list[dict[str, Json]]:
 
 
 def _vulnerabilities(case: Case, chosen: Chosen) -> Iterable[dict[str, Json]]:
-    settled = _settled_by_vex(case, chosen.evidence.subjects[0])
+    subject = chosen.evidence.subjects[0]
+    claims = _trusted_claims(case, subject)
     for result in _list(chosen.predicate.get("scanner"), "result"):
-        if result.get("id") not in settled:
+        if not _is_settled(result, claims, subject):
             yield {"id": str(result.get("id"))} | _score(result) | _days_known(case.now, result.get("annotations"))
 
 
@@ -116,17 +119,26 @@ def _days_known(now: datetime, annotations: Json) -> dict[str, Json]:
     return {}
 
 
-def _settled_by_vex(case: Case, subject: Digest) -> frozenset[str]:
-    """Vulnerabilities whose newest trusted VEX state says that they do not matter here."""
-    states: dict[str, str] = {}
+def _trusted_claims(case: Case, subject: Digest) -> list[Claim]:
+    """What VEX statements about an asset claim, oldest first."""
+    found: list[Claim] = []
     for evidence in case.by_subject.get(subject, ()):
-        meant = evidence.type == VEX or evidence.type.startswith(f"{VEX}/")
+        meant = evidence.type == VEX_TYPE or evidence.type.startswith(f"{VEX_TYPE}/")
         if meant and case.is_trusted(evidence) and case.has_good_times(evidence):
-            for statement in _list(evidence.predicate, "statements"):
-                vulnerability = statement.get("vulnerability")
-                name = vulnerability.get("name") if isinstance(vulnerability, dict) else vulnerability
-                states[str(name)] = str(statement.get("status"))
-    return frozenset(name for name, state in states.items() if state in ("not_affected", "fixed"))
+            found += claims_in(evidence.predicate, subject, evidence.digest)
+    return found
+
+
+def _is_settled(result: Mapping[str, Json], claims: Sequence[Claim], subject: Digest) -> bool:
+    """Whether the newest claim about it says for each package that it hits that it does not matter here."""
+    notes = result.get("annotations")
+    notes = notes if isinstance(notes, dict) else {}
+    names = frozenset((str(result.get("id")), *map(str, notes.get("aliases", ()))))
+    packages = [purl for text in notes.get("packages", ()) if (purl := read_purl(text)) is not None]
+    hit = [Dependency(purl.ecosystem, purl.name, purl.version, "") for purl in packages] or [
+        Dependency("", "", None, "")
+    ]
+    return bool(claims) and all(settled(claims, one, names, subject) is not None for one in hit)
 
 
 def _looked_at(chosen: Chosen) -> bool:

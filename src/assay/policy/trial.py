@@ -7,15 +7,15 @@
         expect: {files-clean: pass, accurate: pass, decision: undecided}
 
 `anchor:` beside them is evidence about the asset that the policy pins. What is given under an alias are fields of its
-predicate; required fields that a test does not care about are filled in. `age: 3d` and `signed_by: ROLE` stand beside them.
-A measurement with `right` gets outcomes whose first rows are right. The evidence goes through `decide`, so a test sees what
-a gate would see.
+predicate; required fields that a test does not care about are filled in. An alias about `built_by` and its like speaks of a
+made-up asset that the candidate names so. `age: 3d` and `signed_by: ROLE` stand beside them. A measurement with `right` gets
+outcomes whose first rows are right. The evidence goes through `decide`, so a test sees what a gate would see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from assay.core.assets import Kind
@@ -79,7 +79,7 @@ def _run(policy: Policy, node: Node) -> TestResult:
                 raise item.error(f"there is no evidence {alias!r}", nearest(alias, policy.evidence))
             made.add(policy.evidence[alias], item, about)
     scope = policy.applies_to
-    subject = _standing(policy, part.get("asset"), _CANDIDATE)
+    subject = replace(_standing(policy, part.get("asset"), _CANDIDATE), related=made.related)
     baseline = _standing(policy, None, _BASELINE) if "baseline" in part else None
     view = View(scope.stages[0], subject, baseline, Head("test", 1000, "0" * 64), tuple(made.evidence), made.tables.get)
     decision = decide(view, [policy], _NOW)
@@ -100,7 +100,7 @@ def _differences(expect: Node, found: Mapping[str, str]) -> list[str]:
 
 def _standing(policy: Policy, node: Node | None, digest: Digest) -> Standing:
     """An asset that the policy applies to, unless the test says otherwise."""
-    part = node.fields(("kind", "labels", "task", "origin", "quarantined")) if node else {}
+    part = node.fields(("kind", "labels", "task", "origin", "source", "quarantined")) if node else {}
     scope = policy.applies_to
     labels = {key: values[0] for key, values in scope.labels.items()}
     if "labels" in part:
@@ -109,7 +109,8 @@ def _standing(policy: Policy, node: Node | None, digest: Digest) -> Standing:
     kind = part["kind"].choice([str(k) for k in Kind]) if "kind" in part else scope.kinds[0]
     origin = part["origin"].choice(("internal", "external")) if "origin" in part else scope.origin or "internal"
     quarantined = part["quarantined"].flag() if "quarantined" in part else False
-    return Standing("asset", 1, digest, Kind(kind), "candidate", labels, {"task": task}, origin, quarantined)
+    source = {key: item.text() for key, item in part["source"].entries().items()} if "source" in part else {}
+    return Standing("asset", 1, digest, Kind(kind), "candidate", labels, {"task": task}, origin, source, quarantined)
 
 
 class _Maker:
@@ -119,8 +120,12 @@ class _Maker:
         self.policy = policy
         self.evidence: list[Evidence] = []
         self.tables: dict[Digest, bytes] = {}
+        self.related: dict[str, tuple[Digest, ...]] = {}
 
     def add(self, spec: EvidenceSpec, node: Node, about: Digest) -> None:
+        if spec.about != "asset":
+            about = sha256(spec.about.encode())
+            self.related[spec.about] = (about,)
         given = {key: item.value for key, item in node.entries().items()}
         age, role = given.pop("age", "1h"), given.pop("signed_by", next(iter(spec.signed_by), "evaluator"))
         when = stamp(instant(_NOW) - _age(node, age))

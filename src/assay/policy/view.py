@@ -38,7 +38,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Standing:
-    """An asset as the registry knows it. `related` maps `trained_on`, `tested_on`, `built_by`, `base` to digests."""
+    """An asset as the registry knows it. `related` maps `trained_on`, `tested_on`, `built_by`, `served_by`, `base` to digests.
+
+    `source` is what the registration says of where it came from: `uri`, `revision`, `licence`, `retrievedOn`.
+    """
 
     name: str
     version: int
@@ -48,6 +51,7 @@ class Standing:
     labels: Mapping[str, str] = field(default_factory=dict)
     declared: Mapping[str, Json] = field(default_factory=dict)
     origin: str = "internal"
+    source: Mapping[str, str] = field(default_factory=dict)
     is_quarantined: bool = False
     tainted_by: tuple[Digest, ...] = ()
     related: Mapping[str, tuple[Digest, ...]] = field(default_factory=dict)

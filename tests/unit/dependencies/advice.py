@@ -10,9 +10,9 @@ from typing import Any
 
 from assay.app.advisories import Imported, import_advisories
 from assay.checks.dependency.matching import DEFAULT_MAX_AGE, Match, Matcher
-from assay.checks.dependency.vex import Claim
 from assay.formats.dependencies.database import Database
 from assay.formats.dependencies.values import Dependency
+from assay.formats.dependencies.vex import Claim
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 FRESH = "2026-11-22T00:00:00Z"

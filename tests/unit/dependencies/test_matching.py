@@ -12,10 +12,10 @@ from tests.unit.dependencies.advice import NOW, OTHER, imported, matched, record
 
 from assay.app.dependencies import Answer, Collected, look_up
 from assay.checks.dependency.matching import State
-from assay.checks.dependency.vex import claims_in
 from assay.core.errors import StorageError
 from assay.formats.dependencies.database import Database
 from assay.formats.dependencies.values import Dependency, unpinned, unread
+from assay.formats.dependencies.vex import claims_in
 
 V = [{"introduced": "0"}, {"fixed": "2.0"}]
 SUBJECT = "ab" * 32

@@ -12,9 +12,12 @@ from assay.formats.yaml_strict import load_yaml
 from assay.policy.documents import read_policy
 from assay.policy.grammar import WORKSPACE_ROLES, Compare, Threshold
 from assay.policy.lint import lint
+from assay.policy.trial import run_policy_tests
 
 PACKS = sorted(
-    item.name for item in resources.files("assay.policy").joinpath("packs").iterdir() if item.name.endswith(".yaml")
+    item.name
+    for item in resources.files("assay.policy").joinpath("packs").iterdir()
+    if item.name.endswith(".yaml") and not item.name.endswith(".test.yaml")
 )
 RULE = "  - {id: a, severity: high, threshold: {metric: ev.x, op: '>=', value: 1}}"
 
@@ -113,3 +116,13 @@ def test_critical_severities_cannot_be_listed_as_waivable() -> None:
 
 def test_the_workspace_roles_known_here_are_those_of_the_trust_file() -> None:
     assert WORKSPACE_ROLES == ROLES
+
+
+def test_the_cases_beside_a_shipped_policy_come_out_as_they_say() -> None:
+    folder = resources.files("assay.policy").joinpath("packs")
+    cases = [item.name for item in folder.iterdir() if item.name.endswith(".test.yaml")]
+    assert "third-party-model-intake.test.yaml" in cases
+    for name in cases:
+        policy = read_policy(folder.joinpath(name.replace(".test.yaml", ".yaml")).read_bytes(), name)
+        results = run_policy_tests(policy, folder.joinpath(name).read_bytes(), name)
+        assert results and not [result for result in results if not result.is_passed]

@@ -206,6 +206,20 @@ def test_vex_by_a_trusted_signer_removes_a_vulnerability_and_by_others_does_not(
     assert rule(decided(ledger.view(), two), "a").outcome is PASS
 
 
+def test_vex_settles_an_alias_but_only_in_every_package_that_is_hit() -> None:
+    evidence = f"{{ev: {{type: '{Predicate.VULNERABILITIES.value}', database_max_age: 3d}}}}"
+    policy = small_policy(COUNTS % ("findings.critical", "==", 0), evidence)
+    notes = {"aliases": ["CVE-1"], "packages": ["pkg:pypi/acme@1.0", "pkg:pypi/other@2.0"]}
+    result = [{"id": "PYSEC-1", "severity": [{"method": "CVSS", "score": "9.8"}], "annotations": notes}]
+    ledger = Ledger()
+    scanner = {"uri": "x", "db": {"lastUpdate": ago(days=1)}, "result": result}
+    ledger.add(Predicate.VULNERABILITIES, vulnerabilities(scanner=scanner), "scanner")
+    for product, outcome in (("pkg:pypi/acme@1.0", FAIL), ("pkg:pypi/other", PASS)):
+        said = {"vulnerability": {"name": "CVE-1"}, "status": "not_affected", "products": [{"@id": product}]}
+        ledger.add("https://openvex.dev/ns/v0.2.0", {"statements": [said]}, "approver")
+        assert rule(decided(ledger.view(), policy), "a").outcome is outcome
+
+
 def test_an_old_or_undated_advisory_database_is_stale_and_an_empty_match_says_nothing() -> None:
     evidence = f"{{ev: {{type: '{Predicate.VULNERABILITIES.value}', database_max_age: 3d}}}}"
     policy = small_policy(COUNTS % ("findings.critical", "==", 0), evidence)

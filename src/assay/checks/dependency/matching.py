@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from assay.checks.dependency.ranges import Reach, reach
-from assay.checks.dependency.vex import Claim, settled
 from assay.core.digests import Digest
 from assay.core.errors import MalformedInput
 from assay.core.times import instant
@@ -22,6 +21,7 @@ from assay.formats.dependencies.database import Database, Facts, Row
 from assay.formats.dependencies.ecosystems import CONDA, PYPI, normalised
 from assay.formats.dependencies.values import Dependency
 from assay.formats.dependencies.versions import is_understood
+from assay.formats.dependencies.vex import Claim, settled
 
 DEFAULT_MAX_AGE = timedelta(days=7)
 _ORDER = ("PYSEC", "GHSA", "MAL", "CVE")

@@ -158,7 +158,8 @@ def _report(done: Sequence[Examination], exit_code: int) -> ScanReport:
     )
     runs = tuple(
         CheckRun(e.check.id, str(e.version), e.state, e.failure or "; ".join(filter(None, (e.note, *(s.reason for s in e.skipped)))), e.measurements,
-                 e.receipt.digest if e.receipt else None, e.is_recorded)
+                 e.receipt.digest if e.receipt else None, e.is_recorded,
+                 e.match.digest if e.match else None)
         for e in done
     )  # fmt: skip
     skipped = tuple(s for e in done if e.state != "skipped" for s in e.skipped)

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from assay.app.advisories import FILE, Imported, import_advisories
+from assay.app.advisories import Imported, import_advisories
 from assay.app.dependencies import Answer, asset_dependencies, collect, look_up
+from assay.checks.dependency.advisories import FILE
 from assay.checks.dependency.matching import DEFAULT_MAX_AGE, Advisory, Match, State
-from assay.checks.dependency.vex import Claim
 from assay.core.canonical import Json
 from assay.core.digests import shown
 from assay.core.errors import UsageError
 from assay.core.times import duration
 from assay.formats.dependencies.database import Facts
+from assay.formats.dependencies.vex import Claim
 from assay.surfaces.cli.progress import bars
 from assay.surfaces.cli.session import Session, receipt_json, receipt_text, resolve, table
 

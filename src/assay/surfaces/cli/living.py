@@ -116,7 +116,7 @@ def _retire(session: Session, workspace: Workspace, version: Version) -> tuple[R
 def _approve(session: Session, workspace: Workspace, version: Version) -> tuple[Receipt, ...]:
     o = session.options
     result = "reject" if o.reject else "approve"
-    signer = _signer(workspace, o.key, Predicate.APPROVAL, o.role)
+    signer = signer_for(workspace, o.key, Predicate.APPROVAL, o.role)
     return tuple(
         approve(
             workspace,
@@ -136,7 +136,7 @@ def _approve(session: Session, workspace: Workspace, version: Version) -> tuple[
 
 def _waive(session: Session, workspace: Workspace, version: Version) -> tuple[Receipt, ...]:
     o = session.options
-    signer = _signer(workspace, o.key, Predicate.WAIVER)
+    signer = signer_for(workspace, o.key, Predicate.WAIVER)
     return tuple(
         waive(workspace, version, rule=o.rule, stage=o.stage, policy=policy.digest, until=o.until, reason=o.reason,
               ticket=o.ticket, control=o.control, requested_by=o.requested_by, signer=signer)
@@ -162,7 +162,7 @@ def _rule_ids(policy: Policy) -> list[str]:
     return [rule.id for rule in policy.rules] + [f"evidence.{alias}" for alias in policy.evidence]
 
 
-def _signer(workspace: Workspace, name: str, predicate: Predicate, role: str = "") -> Signer:
+def signer_for(workspace: Workspace, name: str, predicate: str, role: str = "") -> Signer:
     """A key whose word counts: without the role the statement would be logged and count nothing."""
     key = workspace.key(name)
     named = [r for each, r in workspace.trust().roles.items() if role in ("", each) and predicate in r.predicates]

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "checks": ("checking", "list all checks"),
     "deps": ("depending", "match dependencies against imported advisories"),
     "advisories": ("depending", "import advisories (OSV) and match stored bills again"),
+    "vex": ("triaging", "sign what a VEX document says of an asset's vulnerabilities"),
     "scan": ("scanning", "say what files are and whether loading them could run code; no workspace"),
     "gate": ("deciding", "ask the policies whether an asset may go to a stage"),
     "promote": ("deciding", "gate, then point a stage to the asset"),

@@ -96,6 +96,7 @@ def _run(run: CheckRun, report: ScanReport) -> dict[str, Json]:
         "findings": [_finding(found) | {"path": found.path} for found in mine],
         "measurements": as_json(run.measurements),
         "statement": _named(run.statement),
+        **({"vulnerabilities": _named(run.match)} if run.match else {}),
         "recorded": run.is_recorded,
     }
 

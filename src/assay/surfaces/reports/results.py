@@ -65,7 +65,8 @@ class Found:
 class CheckRun:
     """One check on one asset; `state` is `done`, `skipped` or `failed`, and `reason` says why it is not done.
 
-    `is_recorded` says that its statement stood in the ledger already and was taken instead of running the check again.
+    `match` is the vulns statement of a match of dependencies. `is_recorded` says that its statement stood in the ledger already
+    and was taken instead of running the check again.
     """
 
     check: str
@@ -75,6 +76,7 @@ class CheckRun:
     measurements: tuple[Measurement, ...] = ()
     statement: Digest | None = None
     is_recorded: bool = False
+    match: Digest | None = None
 
 
 @dataclass(frozen=True)
