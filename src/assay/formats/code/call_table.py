@@ -35,13 +35,18 @@ class Call:
             if given.arg == keyword:
                 return given.value
         for given in self.node.keywords:
-            if given.arg is None:
-                for value in self.names.assigned(given.value):
-                    if (found := _in_dictionary(value, keyword)) is not None:
-                        return found
+            if given.arg is None and (found := self._unpacked(given.value, keyword)) is not None:
+                return found
         if 0 <= position < len(self.node.args):
             return self.node.args[position]
         return None
+
+    def _unpacked(self, dictionary: ast.expr, keyword: str) -> ast.expr | None:
+        """The value of a key in a dictionary that is unpacked; of several that differ, a name that nobody knows."""
+        held = [_in_dictionary(value, keyword) for value in self.names.assigned(dictionary)]
+        found = [value for value in held if value is not None] + self.names.items(dictionary, keyword)
+        said = {ast.dump(value) for value in found}
+        return None if not found else found[0] if len(said) == 1 else ast.Name(id="", ctx=ast.Load())
 
     def value(self, keyword: str, position: int = -1) -> object:
         """The constant given; None where the argument is absent, ... where it is not constant."""
@@ -55,11 +60,15 @@ class Call:
     @property
     def has_unseen(self) -> bool:
         """Whether `**options` of unknown content are passed."""
-        unpacked = [self.names.assigned(given.value) for given in self.node.keywords if given.arg is None]
-        return any(not values or not all(isinstance(value, ast.Dict) for value in values) for values in unpacked)
+        unpacked = [given.value for given in self.node.keywords if given.arg is None]
+        return any(self.names.is_grown(one) or not _are_dictionaries(self.names.assigned(one)) for one in unpacked)
 
 
 Condition = Callable[[Call], Severity | None]
+
+
+def _are_dictionaries(values: list[ast.expr]) -> bool:
+    return bool(values) and all(isinstance(value, ast.Dict) for value in values)
 
 
 def _in_dictionary(value: ast.expr, keyword: str) -> ast.expr | None:

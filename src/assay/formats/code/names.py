@@ -36,9 +36,12 @@ class Names:
         self._stars: list[str] = []
         self._hidden: set[str] = set()
         self._constants: dict[str, list[ast.expr]] = {}
+        self._items: dict[str, list[tuple[ast.expr, ast.expr]]] = {}
+        self._grown: set[str] = set()
         nodes = list(nodes)
         for node in nodes:
             self._take_import(node)
+            self._take_item(node)
         for _ in range(3):  # an alias of an alias of an alias is as far as people go
             for node in nodes:
                 self._take_assignment(node)
@@ -99,6 +102,15 @@ class Names:
             return self._constants.get(node.id, [])
         return self._constants.get(_key(node), [node]) if isinstance(node, ast.Attribute) else [node]
 
+    def items(self, node: ast.expr, key: str) -> list[ast.expr]:
+        """What is put into a named dictionary under a key after it was made, as in `options["key"] = value`."""
+        return [value for place, value in self._items.get(_key(node), ()) if self.text(place) == key]
+
+    def is_grown(self, node: ast.expr) -> bool:
+        """Whether a named dictionary gets items that cannot be seen: by `update`, `|=`, or under a key that varies."""
+        key = _key(node)
+        return key in self._grown or any(not self.text(place) for place, _ in self._items.get(key, ()))
+
     def is_only(self, node: ast.expr, fits: Callable[[ast.expr], bool]) -> bool:
         """Whether everything that is ever bound to a name fits, `None` aside; False where too much is bound to tell."""
         values = [
@@ -141,6 +153,20 @@ class Names:
                     self._bind(alias.asname or alias.name, _plain(f"{node.module}.{alias.name}"))
         elif isinstance(node, ast.ImportFrom):
             self._hidden |= {alias.asname or alias.name for alias in node.names}
+
+    def _take_item(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Subscript) and (key := _key(target.value)):
+                    self._items.setdefault(key, []).append((target.slice, node.value))
+        elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr):
+            self._grown.add(_key(node.target))
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("update", "setdefault")
+        ):
+            self._grown.add(_key(node.func.value))
 
     def _take_assignment(self, node: ast.AST) -> None:
         for target, value in _assignments(node):
