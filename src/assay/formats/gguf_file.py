@@ -13,6 +13,7 @@ from assay.core.errors import MalformedInput
 from assay.formats.chat_template import template_facts
 from assay.formats.facts import Fact
 from assay.formats.pickle_machine import Data
+from assay.formats.secrets.metadata import secrets_in_pairs
 
 MAGIC = b"GGUF"
 MAX_ITEMS = 20_000_000
@@ -68,7 +69,7 @@ def gguf_facts(data: Data) -> Iterator[Fact]:
     tensors, keys = reader.number("Q"), reader.number("Q")
     if tensors > MAX_TENSORS or keys > MAX_KEYS:
         raise MalformedInput("GGUF counts are out of range", f"{tensors} tensors, {keys} keys")
-    alignment, seen = 32, set()
+    alignment, seen, texts = 32, set[str](), list[tuple[str, str]]()
     for _ in range(keys):
         key = reader.text(65_535)
         if key in seen:
@@ -80,8 +81,11 @@ def gguf_facts(data: Data) -> Iterator[Fact]:
             if kind != _U32 or not isinstance(value, int) or value < 8 or value & (value - 1) or value > 1 << 20:
                 raise MalformedInput("the GGUF alignment is no power of two", str(value)[:20])
             alignment = value
+        if isinstance(value, str):
+            texts.append((key, value))
         if isinstance(value, str) and ("chat_template" in key or "{%" in value or "{{" in value):
             yield from template_facts(value, key[:80])
+    yield from secrets_in_pairs(texts, "a key of the header")
     yield from _tensor_facts(reader, tensors, alignment)
 
 

@@ -7,12 +7,13 @@ Source: ONNX 1.19 external data documentation; CVE-2022-25882, CVE-2024-27318 (p
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from assay.core.errors import MalformedInput
 from assay.formats.facts import Fact, FileFacts
 from assay.formats.pickle_machine import Data
 from assay.formats.protobuf_wire import Field, Wire
+from assay.formats.secrets.metadata import secrets_in_pairs
 
 ONNX_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft", "com.microsoft.nchwc",
     "com.ms.internal.nhwc", "org.pytorch.aten", "pkg.onnxscript.torch_lib", "pkg.onnxscript.torch_lib.common"})  # fmt: skip
@@ -72,9 +73,20 @@ def onnx_facts(data: Data) -> FileFacts | None:
         for field in fields:
             if field.number in (7, 25) and field.wire == 2:
                 facts += _onnx_graph(wire, field, is_function=field.number == 25, local=local)
+        facts += secrets_in_pairs(_onnx_properties(wire, fields), "a property of the model")
     except MalformedInput as error:
         facts.append(Fact("malformed", "", None, (f"{error.what}: {error.why}",)))
     return FileFacts("onnx", tuple(dict.fromkeys(facts)))
+
+
+def _onnx_properties(wire: Wire, fields: Iterable[Field]) -> Iterator[tuple[str, str]]:
+    """Names and values of metadata_props (StringStringEntryProto: key 1, value 2), and the texts that describe the model."""
+    for field in fields:
+        if field.wire == 2 and field.number in (2, 3, 4, 6):
+            yield "description", wire.text(field)
+        elif field.wire == 2 and field.number == 14:
+            pair = {part.number: wire.text(part) for part in wire.fields(field.start, field.stop) if part.wire == 2}
+            yield pair.get(1, ""), pair.get(2, "")
 
 
 def _onnx_graph(wire: Wire, graph: Field, *, is_function: bool, local: set[str]) -> Iterator[Fact]:

@@ -42,6 +42,7 @@ from assay.formats.keras_config import is_keras, keras_facts
 from assay.formats.outside_paths import leads_outside
 from assay.formats.pickle_file import PickleFile, acts_as_pickle
 from assay.formats.pickle_machine import Data
+from assay.formats.secrets.metadata import secrets_in_pairs
 
 CONFIGURATIONS = frozenset({"model_config", "training_config", "layer_config", "config"})
 KNOWN_FILTERS = frozenset(
@@ -117,6 +118,8 @@ class _Walk:
     def _judged(self, attribute: Attribute, place: str) -> None:
         """Texts that a loader takes for a configuration or for a pickle."""
         for text in self.texts(attribute):
+            said = text.rstrip(b"\0").decode("utf-8", "replace")
+            self.facts += secrets_in_pairs([(attribute.name, said)], f"the attribute {attribute.name[:80]}")
             if attribute.name in CONFIGURATIONS or text[:1] == b"{":
                 self._configured(attribute.name, text, place)
             elif len(text) > 2 and acts_as_pickle(text):

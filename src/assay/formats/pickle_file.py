@@ -14,7 +14,9 @@ from assay.formats.budget import Budget
 from assay.formats.facts import Fact, within
 from assay.formats.joblib_arrays import skip_array
 from assay.formats.pickle_machine import MAX_OPCODES, Data, Machine, swept
+from assay.formats.pickle_opcodes import MAX_TEXTS
 from assay.formats.pickle_values import Blob, Value
+from assay.formats.secrets.metadata import secrets_in_constants
 
 MAX_STREAMS = 10_000
 MAX_RESYNCS = 200
@@ -74,6 +76,7 @@ class PickleFile:
 
     def _take(self, machine: Machine) -> None:
         self._facts += machine.facts("")
+        self._facts += self._credentials(machine)
         if machine.skipped:
             self.format = "joblib"
         for start, end in machine.skipped[:MAX_RESYNCS]:
@@ -84,6 +87,14 @@ class PickleFile:
             self._facts += machine.facts("")[-1:]
         for blob in machine.blobs:
             self._read_blob(blob, loads)
+
+    def _credentials(self, machine: Machine) -> list[Fact]:
+        """What the texts of a stream give away."""
+        total = sum(end - start for start, end in machine.texts)
+        if total > MAX_SEARCHED_BYTES or len(machine.texts) >= MAX_TEXTS:
+            return [Fact("limit", "", None, ("it holds more text than is searched for credentials",))]
+        texts = (bytes(self._data[start:end]).decode("utf-8", "replace") for start, end in machine.texts)
+        return secrets_in_constants(texts, "a text of the pickle")
 
     def _as_plain_reader(self, start: int, end: int) -> None:
         """What `pickle.load` would make of a raw array: loaders differ here, so what acts in it counts as hidden."""

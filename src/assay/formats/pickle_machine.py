@@ -54,6 +54,7 @@ class Machine:
         self.uses: dict[tuple[str, Shape, Shape], int] = {}
         self.odd: dict[tuple[str, str], int] = {}
         self.blobs: list[Blob] = []
+        self.texts: list[tuple[int, int]] = []
         self.skipped: list[tuple[int, int]] = []
         self.depth = 0
         self.start = self.at = self.opcodes = self.protocol = self.protos = self.frame_end = self.constants = 0

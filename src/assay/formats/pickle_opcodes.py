@@ -25,6 +25,7 @@ MAX_LONG_BYTES = 1 << 10
 MAX_MEMO = 2_000_000
 MAX_PROTOCOL = 5
 MAX_BLOBS = 1_000
+LEAST_TEXT, MAX_TEXTS = 3, 500_000
 _EMBEDDED = frozenset(
     b"\x80P\x1fB\xfdx7\x28\x04\x93" + b"NIJKMLFGSTUVXCci(])}\x82\x83\x84\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x95\x96"
 )  # first bytes of what may be an archive, a stream, or a pickle without a protocol
@@ -109,7 +110,9 @@ def _check_size(m: Machine, start: int, size: int) -> None:
 
 def _string(m: Machine, pos: int) -> int:
     """STRING, a quoted line. C and Python want equal quotes at both ends, pickletools only the first kind found."""
+    start = pos
     text, pos = _line(m, pos)
+    _keep_text(m, start + 1, start + len(text) - 1)
     if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
         m.breaks("a text is badly quoted")
         text = b"'" + text.strip().strip(b"'\"") + b"'"
@@ -119,7 +122,9 @@ def _string(m: Machine, pos: int) -> int:
 
 def _unicode(m: Machine, pos: int) -> int:
     """UNICODE, a line in raw-unicode-escape."""
+    start = pos
     text, pos = _line(m, pos)
+    _keep_text(m, start, start + len(text))
     try:
         m.stack.append(text.decode("raw_unicode_escape"))
     except UnicodeDecodeError:
@@ -144,11 +149,19 @@ def _sized(read: Callable[..., tuple[Any, ...]] | None, width: int, kind: str) -
                 m.blobs.append(blob)
         elif size > MAX_KEPT_TEXT:
             m.stack.append(Blob("s", start, size))
+            _keep_text(m, start, end)
         else:
             m.stack.append(_text(m, m.data[start:end], kind))
+            _keep_text(m, start, end)
         return int(end)
 
     return handler
+
+
+def _keep_text(m: Machine, start: int, end: int) -> None:
+    """Notes where a text lies that a person or a program may have written a credential into."""
+    if end - start >= LEAST_TEXT and len(m.texts) < MAX_TEXTS:
+        m.texts.append((start, end))
 
 
 def _text(m: Machine, data: bytes, kind: str) -> Value:

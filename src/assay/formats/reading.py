@@ -29,6 +29,7 @@ from assay.formats.npy_file import MAX_HEADER_BYTES, read_npy_header
 from assay.formats.pickle_file import PickleFile, acts_as_pickle, runs_as_pickle
 from assay.formats.pickle_machine import Data
 from assay.formats.safetensors_file import check_safetensors, looks_like_safetensors
+from assay.formats.secrets.metadata import secrets_in_pairs, secrets_in_text_file
 from assay.formats.seven_zip_file import MAGIC as SEVEN_ZIP_MAGIC
 from assay.formats.tar_walk import is_tar
 from assay.formats.text_file import DATA_SUFFIXES, text_facts
@@ -138,7 +139,8 @@ class _Reading:
             return found
         if len(data) <= MAX_PICKLE_GUESS and (text := text_facts(data[:], path)) is not None:
             is_graph = path.lower().endswith((".pbtxt", ".prototxt"))
-            return (is_graph and graph_text_facts(data[:].decode("utf-8", "replace"))) or text
+            found = (is_graph and graph_text_facts(data[:].decode("utf-8", "replace"))) or text
+            return FileFacts(found.format, (*found.facts, *secrets_in_text_file(data[:], path)))
         words = ("of no format that this version knows",)
         return FileFacts("binary", (Fact("unrecognised", "", None, words), *_searched(data)))
 
@@ -211,7 +213,7 @@ def _safetensors(data: Data) -> FileFacts:
         if "{%" in text or "{{" in text
         for fact in template_facts(text, key[:80])
     ]
-    return FileFacts("safetensors", tuple(texts))
+    return FileFacts("safetensors", (*texts, *secrets_in_pairs(found.metadata.items(), "__metadata__")))
 
 
 def _as_file(data: Data) -> io.BytesIO:

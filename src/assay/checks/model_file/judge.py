@@ -26,7 +26,7 @@ RULE_OF = {
     "tensors": "ASY-FMT-005", "unexamined": "ASY-FMT-006", "code": "ASY-COD-001", "remote-code": "ASY-COD-002",
     "python-tag": "ASY-COD-003", "acting-code": "ASY-COD-004", "template-escape": "ASY-TPL-001", "template-name": "ASY-TPL-002",
     "template-broken": "ASY-TPL-003", "other-file": "ASY-HDF-001", "operator-acts": "ASY-GRA-001",
-    "operator": "ASY-GRA-002", "outside-data": "ASY-GRA-003", "xml-entity": "ASY-XML-001", "r-code": "ASY-RDS-001",
+    "operator": "ASY-GRA-002", "outside-data": "ASY-GRA-003", "xml-entity": "ASY-XML-001", "secret": "ASY-CRD-001", "r-code": "ASY-RDS-001",
 }  # fmt: skip
 
 

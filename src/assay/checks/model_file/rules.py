@@ -82,6 +82,8 @@ _ALL = (
     Rule("ASY-GRA-001", "an operator that reads, writes or runs something", _BAD, Severity.CRITICAL, "do not run this graph", _CODE[1:]),
     Rule("ASY-GRA-002", "an operator or domain that is not listed", _UNKNOWN, Severity.HIGH, "review the operator and its library", _CODE[1:]),
     Rule("ASY-GRA-003", "data outside the model's folder", _BAD, Severity.CRITICAL, "do not load this file", ("cwe:22",)),
+    Rule("ASY-CRD-001", "a credential in the file or its metadata", _UNKNOWN, Severity.HIGH,
+        "revoke it at its issuer, then make the file again without it", ("cwe:798", "mitre-atlas:AML.T0055")),
     Rule("ASY-XML-001", "XML with a document type or entities", _UNKNOWN, Severity.HIGH, "remove the document type", ("cwe:611", "cwe:776")),
     Rule("ASY-RDS-001", "an R object that runs code when it is touched", _UNKNOWN, Severity.HIGH, "ask for data without promises and closures",
         _CODE),

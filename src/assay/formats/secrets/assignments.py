@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from assay.formats.secrets.budget import Budget
+from assay.formats.secrets.glance import NAME_ANCHORS
 from assay.formats.secrets.randomness import alphabet_size, entropy_bits, is_random, is_stand_in, is_uuid, is_wordy
 
-ANCHORS = ("passw", "pwd", "secret", "token", "api_key", "apikey", "api-key", "access_key", "accesskey", "access-key", "private_key",
-           "auth_key", "credential", "passphrase", "account_key", "accountkey", "encryption_key", "signing_key", "master_key")  # fmt: skip
 MAX_NAME, MAX_VALUE = 48, 300
 _NAME_CHARACTERS = string.ascii_letters + string.digits + "_.-"
 _REST = re.compile(r"[A-Za-z0-9_.-]{0,48}")
@@ -67,7 +66,7 @@ class Assigned:
 def assignments(text: str, lowered: str, budget: Budget) -> Iterator[Assigned]:
     """Names that tell of a secret, with values that look like one; `lowered` has the same length as `text`."""
     done = -1
-    for at in sorted({at for anchor in ANCHORS for at in _every(lowered, anchor)}):
+    for at in sorted({at for anchor in NAME_ANCHORS for at in _every(lowered, anchor)}):
         budget.spend(4)
         found = _assigned_at(text, at, budget) if at >= done else None
         if found is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from assay.core.outcomes import Severity
 from assay.formats.secrets import proofs
@@ -27,11 +28,16 @@ class Rule:
     name: str
     severity: Severity
     anchors: tuple[str, ...]
-    pattern: re.Pattern[str]
+    shape: str
     proof: Prove
     before: tuple[int, ...] = (0,)
     shown: int = 0
     edge: str = field(default="word")
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The shape, compiled when a text first holds the anchor."""
+        return re.compile(self.shape)
 
 
 def _rule(
@@ -40,7 +46,7 @@ def _rule(
 ) -> Rule:  # fmt: skip
     words = tuple(anchors.split())
     return Rule(
-        f"ASY-SEC-{id:03}", name, severity, words, re.compile(pattern), proof, before,
+        f"ASY-SEC-{id:03}", name, severity, words, pattern, proof, before,
         len(words[0]) if shown is None else shown, edge,
     )  # fmt: skip
 
@@ -108,7 +114,7 @@ RULES: tuple[Rule, ...] = (
     _rule(53, "bearer token in a header", HIGH, "Bearer ", r"Bearer [A-Za-z0-9_.~+/-]{24,500}={0,2}", shown=7),
 )  # fmt: skip
 
-DATABASE_URL = Rule("ASY-SEC-090", "URL with a password", HIGH, ("://",), re.compile(r""), proofs.random_token)
-ASSIGNED = Rule("ASY-SEC-091", "secret in an assignment", HIGH, (), re.compile(r""), proofs.random_token)
-AWS_SECRET = Rule("ASY-SEC-092", "AWS secret access key", CRITICAL, (), re.compile(r""), proofs.random_token)
+DATABASE_URL = Rule("ASY-SEC-090", "URL with a password", HIGH, ("://",), "", proofs.random_token)
+ASSIGNED = Rule("ASY-SEC-091", "secret in an assignment", HIGH, (), "", proofs.random_token)
+AWS_SECRET = Rule("ASY-SEC-092", "AWS secret access key", CRITICAL, (), "", proofs.random_token)
 ALL: tuple[Rule, ...] = (*RULES, DATABASE_URL, ASSIGNED, AWS_SECRET)
