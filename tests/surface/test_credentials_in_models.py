@@ -34,7 +34,12 @@ def _gguf(path: Path, text: str) -> None:
     writer = gguf.GGUFWriter(str(path / "m.gguf"), "llama")
     writer.add_string("general.note", text)
     writer.add_tensor("a", np.zeros(32, "f4"))
-    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+    for write in (
+        writer.write_header_to_file,
+        writer.write_kv_data_to_file,
+        writer.write_tensors_to_file,
+        writer.close,
+    ):
         write()
 
 
@@ -43,7 +48,9 @@ def _onnx(path: Path, text: str) -> None:
     from onnx import TensorProto, helper
 
     sides = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    model = helper.make_model(helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", sides[:1], sides[1:]))
+    model = helper.make_model(
+        helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", sides[:1], sides[1:])
+    )
     helper.set_model_props(model, {"author": text})
     onnx.save(model, path / "m.onnx")
 
