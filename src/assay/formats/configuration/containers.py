@@ -211,7 +211,21 @@ def judge_manifests(documents: Sequence[Node]) -> Found:
             if node.says("storageUri").startswith("http://"):
                 line = node.get("storageUri").line
                 found.problems.append(problem(rules.PLAIN_DOWNLOAD, "the model is fetched over plain HTTP", line))
+            if node.get("rayStartParams").fields:
+                found.problems += _ray_node(node)
     return found
+
+
+def _ray_node(group: Node) -> Iterator[Problem]:
+    """A group of a RayCluster: its parameters become options of `ray start`, with the environment of its containers."""
+    parameters = group.get("rayStartParams")
+    words = ("ray", "start", *(word for key, value in parameters.fields.items() for word in (f"--{key}", value.text)))
+    environment = {
+        item.says("name"): item.says("value")
+        for container in group.get("template", "spec", "containers").items
+        for item in container.get("env").items
+    }
+    yield from launch_problems(Launch(words, environment, line=parameters.line, reach="published"))
 
 
 def _pods(document: Node) -> Iterator[Node]:

@@ -88,14 +88,18 @@ def _open(launch: Launch, name: str, is_bound_everywhere: bool, extra: str = "")
 
 
 def _vllm(launch: Launch) -> Iterator[Problem]:
-    if not launch.is_server(
-        "vllm/vllm",
-        "vllm serve",
-        "vllm.entrypoints",
-        "sglang.launch_server",
-        "lmdeploy serve",
-        "llama-server",
-        "llama_cpp.server",
+    if (
+        not launch.is_server(
+            "vllm/vllm",
+            "vllm serve",
+            "vllm.entrypoints",
+            "sglang.launch_server",
+            "lmdeploy serve",
+            "llama-server",
+            "llama_cpp.server",
+            "text-generation-launcher",
+        )
+        and "text-generation-inference" not in launch.image
     ):
         return
     host = launch.option("--host", "--server-name")

@@ -15,6 +15,7 @@ from assay.formats.configuration.versions import pinned_packages
 
 _PROPERTY = re.compile(r"\s{0,20}([\w.]{1,80})\s{0,9}[=:]\s{0,9}(.{0,2000})")
 _JUPYTER = re.compile(r"\s{0,9}c\.(\w{1,40}\.\w{1,40})\s{0,9}=\s{0,9}(.{0,500})")
+_LITERAL = re.compile(r"^[rRbBuUfF]{1,2}(?=[\"'])|^None$")
 _EXPORT = re.compile(r"\s{0,20}(?:export\s{1,4}|Environment=\"?)?([A-Z][A-Z0-9_]{1,60})=(\S{0,400})")
 
 
@@ -52,7 +53,9 @@ def judge_jupyter_json(document: Node) -> Found:
 
 def jupyter_problems(values: dict[str, tuple[str, int]]) -> Iterator[Problem]:
     """Settings by `Owner.key`, as Python literals with their lines."""
-    plain = {key.rpartition(".")[2]: (value.strip("\"'"), line) for key, (value, line) in values.items()}
+    plain = {
+        key.rpartition(".")[2]: (_LITERAL.sub("", value).strip("\"'"), line) for key, (value, line) in values.items()
+    }
     token, password = plain.get("token"), plain.get("password") or plain.get("hashed_password")
     if token and token[0] == "" and not (password and password[0]):
         yield problem(rules.OPEN_SERVER, "Jupyter runs without token and password", token[1])
