@@ -187,3 +187,8 @@ def test_the_statement_follows_its_schema_and_says_what_stays_unknown(tmp_path: 
 )
 def test_a_foreign_statement_names_nothing(predicate: Json) -> None:
     assert dependencies_of(predicate) == () and known_names(predicate) == frozenset()
+
+
+@pytest.mark.parametrize("name", ["dash", "moto", "tensorboardx", "nvidia-cudnn-cu13", "psycopg-binary", "markdown2"])
+def test_a_name_that_many_people_use_is_no_typing_error(name: str) -> None:
+    assert mistaken_for(Dependency("PyPI", name, "1.0", "r:1")) == ""

@@ -8,6 +8,7 @@ Source: Vu et al., Typosquatting and Combosquatting Attacks on the Python Ecosys
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
@@ -24,6 +25,7 @@ LIST_FILE = "popular_names.json"
 _LEAST_LETTERS = 4  # three letters have too many neighbours that are packages of their own
 _MAX_LETTERS = 64
 _MAX_FINDINGS = 800
+_DIGITS = re.compile(r"\d+")  # `nvidia-cudnn-cu13` is a release line beside `…-cu12`, no typing error
 
 
 @check(ID, kinds={Kind.CODE, Kind.INFRASTRUCTURE}, version=1, family=Family.SCAN,
@@ -71,13 +73,28 @@ def mistaken_for(dependency: Dependency) -> str:
     ecosystem = PYPI if dependency.ecosystem == CONDA else dependency.ecosystem
     known = popular_names().get(ecosystem)
     name = normalised(ecosystem, dependency.name)
-    if known is None or name in known or not _LEAST_LETTERS <= len(name) <= _MAX_LETTERS:
+    if (
+        known is None
+        or name in known
+        or name in _established().get(ecosystem, ())
+        or not _LEAST_LETTERS <= len(name) <= _MAX_LETTERS
+    ):
         return ""
     for mark in sorted(_neighbourhood(name)):
         for popular in _by_mark(ecosystem).get(mark, ()):
-            if _is_near(name, popular):
+            if _is_near(name, popular) and _DIGITS.sub("0", name) != _DIGITS.sub("0", popular):
                 return popular
     return ""
+
+
+@cache
+def _established() -> Mapping[str, frozenset[str]]:
+    """Names that many people use though they lie near a popular one."""
+    text = resources.files("assay.checks.dependency").joinpath(LIST_FILE).read_text("utf-8")
+    return {
+        e: frozenset(normalised(e, name) for name in names.split())
+        for e, names in json.loads(text)["established"].items()
+    }
 
 
 @cache

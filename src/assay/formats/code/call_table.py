@@ -244,7 +244,7 @@ CALLS: Mapping[str, tuple[Rule, Condition]] = MappingProxyType({
     **{name: (rules.PICKLE, condition) for name, condition in _LOADERS.items()},
     "numpy.load": (rules.NUMPY_PICKLE, if_true("allow_pickle", 2)),
     "numpy.lib.format.read_array": (rules.NUMPY_PICKLE, if_true("allow_pickle", 1)),
-    "skops.io.load": (rules.PICKLE, if_trusted), "skops.io.loads": (rules.PICKLE, if_trusted),
+    "skops.io.load": (rules.DANGEROUS_SWITCH, if_trusted), "skops.io.loads": (rules.DANGEROUS_SWITCH, if_trusted),
     "yaml.load": (rules.YAML, if_loader_unsafe), "yaml.load_all": (rules.YAML, if_loader_unsafe),
     "yaml.unsafe_load": (rules.YAML, always), "yaml.unsafe_load_all": (rules.YAML, always),
     "yaml.full_load": (rules.YAML, at_medium), "yaml.full_load_all": (rules.YAML, at_medium), "ruamel.yaml.YAML": (rules.YAML, if_ruamel_unsafe),
