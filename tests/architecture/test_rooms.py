@@ -39,8 +39,7 @@ IMPURE = {
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "today", "read_text", "read_bytes", "write_text",
                 "write_bytes", "exists", "unlink", "mkdir"}  # fmt: skip
 # Own modules that are imported late for a reason that stands beside them. Better none.
-LATE = {"firewall.py: assay.surfaces.proxy.middleware", "formats/dependencies/values.py: assay.formats.dependencies.purl",
-        "formats/pickle_opcodes.py: assay.formats.pickle_machine"}  # fmt: skip
+LATE = {"firewall.py: assay.surfaces.proxy.middleware", "formats/pickle_opcodes.py: assay.formats.pickle_machine"}
 FOR_SURFACES = {"print", "SystemExit", "input"}
 
 

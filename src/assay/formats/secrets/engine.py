@@ -12,19 +12,20 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from assay.core.errors import MalformedInput
-from assay.formats.secrets.assignments import ANCHORS, assignments
+from assay.formats.secrets.assignments import assignments
 from assay.formats.secrets.budget import Budget
 from assay.formats.secrets.facts import SecretFact
+from assay.formats.secrets.glance import NAMES, URL, occurring
 from assay.formats.secrets.proofs import Proof
 from assay.formats.secrets.randomness import is_random, is_stand_in
 from assay.formats.secrets.rules import ASSIGNED, AWS_SECRET, DATABASE_URL, RULES, Rule
 from assay.formats.secrets.urls import url_passwords
-from assay.formats.text.patterns import PatternSet, utf8
 
+Occur = Callable[[str], frozenset[str]]
 MAX_FACTS = 1000
 PAIR_REACH = 600
 _PROCESS_KEY = secrets.token_bytes(32)
@@ -32,11 +33,6 @@ _WORD_BEFORE = re.compile(r"[A-Za-z0-9_-]")
 _AWS_SECRET = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=_-])")
 _AWS_NAMES = re.compile(r"aws.{0,12}secret|secret.{0,3}access.{0,3}key", re.IGNORECASE)
 _ESCAPED_BEFORE = re.compile(r"\\[nrt]\Z")
-_URL, _NAMES = "url", "names"
-_PRESENT = PatternSet(
-    [(rule.id, "|".join(map(re.escape, rule.anchors))) for rule in RULES]
-    + [(_URL, "://"), (_NAMES, "(?i)" + "|".join(map(re.escape, ANCHORS)))]
-)
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,18 @@ class _Hit:
     is_proved: bool
 
 
-def secrets_in(text: str, where: str, *, key: bytes | None = None) -> Iterator[SecretFact]:
+def secrets_in(text: str, where: str, *, key: bytes | None = None, occur: Occur = occurring) -> Iterator[SecretFact]:
     """Every credential in `text`, in order; at most `MAX_FACTS`.
 
     Args:
         where: says to people which text it is, such as a path or `path, cell 3`.
         key: of the fingerprints, at least 16 bytes; None draws one for the life of this process.
+        occur: says which anchors a text holds; the default needs the standard library only.
 
     Raises:
         MalformedInput: after the last fact, where a bound ended the search; the text was then not looked at whole.
     """
-    hits, refusal = _bounded(text)
+    hits, refusal = _bounded(text, occur)
     line, counted, reached, told = 1, 0, -1, 0
     for hit in hits:
         if hit.start < reached:
@@ -76,12 +73,12 @@ def secrets_in(text: str, where: str, *, key: bytes | None = None) -> Iterator[S
         raise refusal
 
 
-def _bounded(text: str) -> tuple[list[_Hit], MalformedInput | None]:
+def _bounded(text: str, occur: Occur) -> tuple[list[_Hit], MalformedInput | None]:
     """Hits in order, and why the search ended early if it did."""
     hits: list[_Hit] = []
     refusal = None
     try:
-        for hit in _hits(text, Budget()):
+        for hit in _hits(text, Budget(), occur):
             hits.append(hit)
     except MalformedInput as error:
         refusal = error
@@ -92,8 +89,8 @@ def _fingerprint(value: str, key: bytes | None) -> str:
     return hmac.new(key or _PROCESS_KEY, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
 
 
-def _hits(text: str, budget: Budget) -> Iterator[_Hit]:
-    present = _PRESENT.found_in(utf8(text))
+def _hits(text: str, budget: Budget, occur: Occur) -> Iterator[_Hit]:
+    present = occur(text)
     shaped = []
     for rule in RULES if present else ():
         if rule.id not in present:
@@ -103,9 +100,9 @@ def _hits(text: str, budget: Budget) -> Iterator[_Hit]:
             yield hit
     taken = [(hit.start, hit.end) for hit in shaped]
     yield from _pairs(text, [hit for hit in shaped if hit.rule.id == "ASY-SEC-007"])
-    for url in url_passwords(text, budget) if _URL in present else ():
+    for url in url_passwords(text, budget) if URL in present else ():
         yield _Hit(DATABASE_URL, url.start, url.start + len(url.value), f"{url.scheme}://", False)
-    if _NAMES not in present:
+    if NAMES not in present:
         return
     lowered = text.replace("\u0130", "I").lower()  # the one character whose lower case is two
     for found in assignments(text, lowered, budget):

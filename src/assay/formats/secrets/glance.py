@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from assay.formats.secrets.rules import RULES
@@ -10,6 +11,7 @@ NAME_ANCHORS = ("passw", "pwd", "secret", "token", "api_key", "apikey", "api-key
                 "auth_key", "credential", "passphrase", "account_key", "accountkey", "encryption_key", "signing_key", "master_key")  # fmt: skip
 
 
+URL, NAMES = "url", "names"
 SHORTEST = 16  # characters of the shortest credential that has a shape of its own
 _IN_EVERY_NAME = ("pass", "pwd", "secret", "token", "key", "credential")
 
@@ -29,3 +31,16 @@ def names_a_secret(text: str) -> bool:
 @cache
 def _anchors() -> tuple[str, ...]:
     return tuple(anchor for rule in RULES for anchor in rule.anchors)
+
+
+def occurring(text: str) -> frozenset[str]:
+    """The ids of rules whose anchor stands in a text, `URL` where an address does, `NAMES` where a name tells of a secret."""
+    found = {rule.id for rule in RULES if any(anchor in text for anchor in rule.anchors)}
+    found |= {URL} if "://" in text else set()
+    return frozenset(found | ({NAMES} if names_a_secret(text) else set()))
+
+
+def anchor_patterns() -> list[tuple[str, str]]:
+    """The same question as patterns by answer, for whoever asks it of many texts through an automaton."""
+    shapes = [(rule.id, "|".join(map(re.escape, rule.anchors))) for rule in RULES]
+    return [*shapes, (URL, "://"), (NAMES, "(?i)" + "|".join(map(re.escape, NAME_ANCHORS)))]

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 from assay.core.errors import MalformedInput
 from assay.core.outcomes import Severity
 from assay.formats.facts import Fact
+from assay.formats.secrets.engine import secrets_in
 from assay.formats.secrets.facts import SecretFact
+from assay.formats.secrets.files import secrets_in_file
 from assay.formats.secrets.glance import SHORTEST, may_hold_secret, names_a_secret
 
 MAX_TOLD = 100
@@ -37,8 +39,6 @@ def secrets_in_words(text: str, where: str) -> list[Fact]:
     """Credentials in one text."""
     if not may_hold_secret(text):
         return []
-    from assay.formats.secrets.engine import secrets_in  # compiles sixty patterns, and few files need them
-
     return list(_told(secrets_in(text, where), where))
 
 
@@ -46,8 +46,6 @@ def secrets_in_text_file(data: bytes, path: str) -> list[Fact]:
     """Credentials in a file of text, notebooks cell by cell with their outputs."""
     if not may_hold_secret(data.decode("utf-8", "replace")):
         return []
-    from assay.formats.secrets.files import secrets_in_file
-
     return list(_told(secrets_in_file(data, path), ""))
 
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 from assay.core.errors import MalformedInput
 from assay.formats.secrets.engine import secrets_in
+from assay.formats.secrets.glance import anchor_patterns
+from assay.formats.text.patterns import PatternSet, utf8
 from assay.runtime.firewall.scanner import Mark, NotRun, Subject
 
 REFS = ("owasp-llm:LLM02:2026", "cwe:798")
+_ANCHORS = PatternSet(anchor_patterns())
 
 
 def secrets(subject: Subject) -> Sequence[Mark]:
@@ -16,8 +19,12 @@ def secrets(subject: Subject) -> Sequence[Mark]:
     marks = []
     try:
         for view in subject.views.exact:
-            for fact in secrets_in(view.text, ""):
+            for fact in secrets_in(view.text, "", occur=_occurring):
                 marks.append(Mark(fact.rule, *view.origin(fact.offset, fact.offset + fact.length), refs=REFS))
     except MalformedInput as error:
         raise NotRun(error.what) from error
     return marks
+
+
+def _occurring(text: str) -> frozenset[str]:
+    return _ANCHORS.found_in(utf8(text))
