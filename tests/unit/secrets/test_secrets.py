@@ -19,8 +19,10 @@ from assay.core.outcomes import FileVerdict, Finding, Outcome, Verdict
 from assay.formats.secrets import engine
 from assay.formats.secrets.budget import Budget
 from assay.formats.secrets.engine import secrets_in
+from assay.formats.secrets.glance import anchor_patterns, occurring
 from assay.formats.secrets.proofs import base62_crc32
 from assay.formats.secrets.rules import ALL, RULES
+from assay.formats.text.patterns import PatternSet, utf8
 
 KEY = "00112233445566778899aabbccddeeff" * 2
 DOCUMENTED = "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"  # the example of GitHub's own article, with a correct checksum
@@ -137,3 +139,15 @@ def test_a_text_that_ends_the_search_is_not_clean(monkeypatch: pytest.MonkeyPatc
 
 def test_rule_ids_are_unique() -> None:
     assert len({rule.id for rule in ALL}) == len(ALL) == len(RULES) + 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["ghp_", "API_KEY", "pass", "passwd", "://", "sk-ant-", "key", "x ", "TOKEN", "\u0130"]),
+        max_size=8,
+    )
+)
+def test_both_ways_to_ask_which_anchors_occur_agree(parts: list[str]) -> None:
+    text = " ".join(parts)
+    assert PatternSet(anchor_patterns()).found_in(utf8(text)) == occurring(text)
