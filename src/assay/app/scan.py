@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -24,6 +25,7 @@ from assay.checks.model_file.judge import judge
 from assay.checks.model_file.judgement import Judgement, Problem, concluded
 from assay.checks.model_file.lists import Lists
 from assay.checks.model_file.readers import MAPPED_FROM_BYTES, facts_of
+from assay.checks.model_file.rules import RULES
 from assay.core.canonical import Json
 from assay.core.digests import Digest
 from assay.core.errors import UsageError
@@ -208,6 +210,9 @@ def _waiver(row: dict[str, object]) -> Waiver:
     digest = str(row["sha256"]).removeprefix("sha256:").lower()
     if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
         raise ValueError(f"{digest[:80]!r} is no sha256")
+    if row["rule"] not in RULES:
+        near = get_close_matches(str(row["rule"]), RULES, 1)
+        raise ValueError(f"there is no rule {str(row['rule'])[:80]!r}" + (f", did you mean {near[0]}?" if near else ""))
     expires = row["expires"] if isinstance(row["expires"], date) else date.fromisoformat(str(row["expires"]))
     return Waiver(digest, str(row["rule"]), str(row["reason"]), expires)
 

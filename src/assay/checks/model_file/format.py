@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from assay.checks.model_file.judge import judge
-from assay.checks.model_file.judgement import MAX_PROBLEMS, Judgement
+from assay.checks.model_file.judgement import MAX_PROBLEMS, Judgement, Problem
 from assay.checks.model_file.lists import AddedList, Lists
 from assay.checks.model_file.readers import facts_of
 from assay.checks.model_file.stored import Keeper
@@ -60,10 +60,13 @@ def format(asset: Asset, context: Context) -> Iterator[Outcome]:
 
 
 def findings_of(path: str, judgement: Judgement) -> Iterator[Finding]:
-    """The problems of one file as findings; a place is `path!member@offset`."""
-    for problem in judgement.problems[:MAX_PROBLEMS]:
-        rule = problem.meaning
-        place = f"{path}!{problem.member}" if problem.member else path
-        place += f"@{problem.offset}" if problem.offset is not None else ""
-        summary = f"{rule.title}: {problem.summary}"
-        yield Finding(rule.id, rule.severity, place, summary, rule.remedy, rule.refs)
+    """The problems of one file as findings."""
+    yield from (finding_of(path, problem) for problem in judgement.problems[:MAX_PROBLEMS])
+
+
+def finding_of(path: str, problem: Problem) -> Finding:
+    """One problem as a finding; its place is `path!member@offset`."""
+    rule = problem.meaning
+    place = f"{path}!{problem.member}" if problem.member else path
+    place += f"@{problem.offset}" if problem.offset is not None else ""
+    return Finding(rule.id, rule.severity, place, f"{rule.title}: {problem.summary}", rule.remedy, rule.refs)

@@ -12,13 +12,13 @@ from typing import cast
 
 from assay.app.scan import Scan, Scanned, Waiver, exit_code, read_waivers, scan
 from assay.app.watched import Limits
-from assay.checks.model_file.format import ID, findings_of
+from assay.checks.model_file.format import ID, finding_of, findings_of
 from assay.checks.model_file.lists import Lists, read_list
 from assay.core.digests import Digest
 from assay.core.errors import UsageError
 from assay.core.outcomes import FileVerdict, Skipped
 from assay.surfaces.cli.output import Output, write_reports
-from assay.surfaces.reports import FORMATS, Found, ScanReport
+from assay.surfaces.reports import FORMATS, Found, ScanReport, Waived
 
 ABOUT = {
     "scan": "Says of every file, offline and without running it: clean, malicious, unknown or inconclusive, and why."
@@ -75,7 +75,13 @@ def run(command: str, options: argparse.Namespace) -> int:
 def report_of(found: Sequence[Scanned], waivers: Sequence[Waiver] = ()) -> ScanReport:
     """The report of a scan: files, findings, and what was waived or had expired."""
     files = tuple(FileVerdict(f.path, cast(Digest, f.sha256), f.judgement.format, f.judgement.verdict) for f in found)
-    return ScanReport(files, tuple(_findings(found)), tuple(_skipped(found, waivers)), (), exit_code(found))
+    return ScanReport(
+        files,
+        tuple(_findings(found)),
+        tuple(_expired(waivers)),
+        exit_code=exit_code(found),
+        waived=tuple(_waived(found)),
+    )
 
 
 def _findings(found: Iterable[Scanned]) -> Iterator[Found]:
@@ -84,10 +90,13 @@ def _findings(found: Iterable[Scanned]) -> Iterator[Found]:
             yield Found(item.path, ID, finding)
 
 
-def _skipped(found: Iterable[Scanned], waivers: Iterable[Waiver]) -> Iterator[Skipped]:
+def _waived(found: Iterable[Scanned]) -> Iterator[Waived]:
     for item in found:
         for problem, waiver in item.waived:
-            yield Skipped(f"{item.path}: {problem.rule}", f"waived until {waiver.expires}: {waiver.reason}")
+            yield Waived(Found(item.path, ID, finding_of(item.path, problem)), waiver.reason, str(waiver.expires))
+
+
+def _expired(waivers: Iterable[Waiver]) -> Iterator[Skipped]:
     for waiver in waivers:
         if waiver.expires < date.today():
             yield Skipped(

@@ -19,3 +19,4 @@ from assay.surfaces.reports.results import DecisionReport as DecisionReport
 from assay.surfaces.reports.results import Found as Found
 from assay.surfaces.reports.results import Report as Report
 from assay.surfaces.reports.results import ScanReport as ScanReport
+from assay.surfaces.reports.results import Waived as Waived

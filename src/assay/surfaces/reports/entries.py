@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from assay.core.decisions import Answer, RuleOutcome, RuleResult
 from assay.core.digests import Digest, digest_of, short, shown
 from assay.core.outcomes import FileVerdict, Severity, Skipped, Verdict
 from assay.surfaces.reports import wording
-from assay.surfaces.reports.results import CheckRun, DecisionReport, Found, Report, ScanReport
+from assay.surfaces.reports.results import CheckRun, DecisionReport, Found, Report, ScanReport, Waived
 
 MANIFEST = "assay.yaml"
 _PLACE = re.compile(r"(?P<path>.*?)(?::(?P<line>[0-9]{1,9})|@(?P<offset>[0-9]{1,18}))?", re.DOTALL)
@@ -45,7 +45,7 @@ class Entry:
     offset: int | None = None
     fix: str = ""
     refs: tuple[str, ...] = ()
-    waiver: Digest | None = None
+    waived_by: str = ""
     about: str = ""
 
     @property
@@ -106,7 +106,7 @@ def _decided(report: DecisionReport) -> Iterator[Entry]:
             fingerprint=digest_of(["assay/rule/v1", *map(_text, [*scope, rule.id])]),
             fix=wording.fix(rule),
             refs=rule.refs,
-            waiver=rule.waiver,
+            waived_by=shown(rule.waiver) if rule.waiver else "",
         )
 
 
@@ -127,6 +127,10 @@ def _scanned(report: ScanReport) -> Iterator[Entry]:
     for found in report.findings:
         key = (found.check, found.finding.rule, found.path)
         yield _finding(found, met[key])
+        met[key] += 1
+    for waived in report.waived:
+        key = (waived.found.check, waived.found.finding.rule, waived.found.path)
+        yield _waived(waived, met[key])
         met[key] += 1
     with_finding = {found.path for found in report.findings}
     for file in report.files:
@@ -157,6 +161,12 @@ def _finding(found: Found, number: int) -> Entry:
         refs=finding.refs,
         about=found.path,
     )
+
+
+def _waived(waived: Waived, number: int) -> Entry:
+    by = f"a suppression until {waived.expires}: {waived.reason}"
+    found = _finding(waived.found, number)
+    return replace(found, outcome=RuleOutcome.WAIVED, lines=(*found.lines, f"waived by {by}"), waived_by=by)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,11 @@ def scan_lines(report: ScanReport, terminal: Terminal) -> Iterator[str]:
         for found in by_path.get(path, ()):
             yield from _finding(found, terminal)
     yield from _runs(report.runs, terminal)
+    yield from [""] * bool(report.waived)
+    for one in report.waived:
+        yield from terminal.wrapped(
+            f"waived until {one.expires}: {one.found.finding.rule} at {one.found.finding.location}: {one.reason}", 2
+        )
     yield from [""] * bool(report.skipped)
     for skipped in report.skipped:
         yield from terminal.wrapped(f"not looked at: {skipped.what}: {skipped.reason}", 2)
@@ -95,6 +100,8 @@ def _parts(report: ScanReport) -> Iterator[str]:
     if not report.files and not report.runs:
         yield "nothing was examined"
     yield _many(len(report.findings), "finding")
+    if report.waived:
+        yield f"{len(report.waived)} waived"
     if report.skipped:
         yield f"{len(report.skipped)} not looked at"
 

@@ -75,6 +75,10 @@ def _scan(report: ScanReport) -> dict[str, Json]:
         "summary": {str(verdict): verdicts[verdict] for verdict in Verdict},
         "outcome": str(worst_of(entries_of(report))),
         "skipped": as_json(report.skipped),
+        "waived": [
+            {**_finding(one.found), "path": one.found.path, "reason": one.reason, "expires": one.expires}
+            for one in report.waived
+        ],
         "exit_code": report.exit_code,
         "version": report.tool_version,
     }

@@ -62,6 +62,15 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Waived:
+    """A finding that a suppression took away, with the reason and the day that it gives."""
+
+    found: Found
+    reason: str
+    expires: str
+
+
+@dataclass(frozen=True)
 class CheckRun:
     """One check on one asset; `state` is `done`, `skipped` or `failed`, and `reason` says why it is not done.
 
@@ -81,7 +90,10 @@ class CheckRun:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What was looked at, what was found, and what could not be looked at. `runs` is empty for `assay scan`."""
+    """What was looked at, what was found, and what could not be looked at.
+
+    `runs` is empty for `assay scan`, and `waived` for everything else: only a gate accepts exceptions, and only signed ones.
+    """
 
     files: tuple[FileVerdict, ...] = ()
     findings: tuple[Found, ...] = ()
@@ -89,6 +101,7 @@ class ScanReport:
     runs: tuple[CheckRun, ...] = ()
     exit_code: int = 0
     tool_version: str = __version__
+    waived: tuple[Waived, ...] = ()
 
     @property
     def findings_by_path(self) -> Mapping[str, tuple[Found, ...]]:

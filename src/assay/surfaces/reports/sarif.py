@@ -86,7 +86,7 @@ def _taxonomy(report: Report, name: str, entries: tuple[Entry, ...]) -> dict[str
 
 def _result(entry: Entry, index: int) -> dict[str, Json]:
     # Section 3.27.23: if one result of a run has suppressions, all have; an empty list says "not suppressed".
-    waived = {"kind": "external", "status": "accepted", "justification": f"waived by {shown(entry.waiver or '')}"}
+    waived = {"kind": "external", "status": "accepted", "justification": inert(f"waived by {entry.waived_by}")}
     return {
         "ruleId": inert(entry.id),
         "ruleIndex": index,
