@@ -14,6 +14,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -36,11 +37,19 @@ class Held:
         self._blocks: list[bytes] = []
         if size <= MAX_IN_MEMORY:
             self.data: Data = _read_all(descriptor, size)
-            self.sha256: Digest = hashlib.sha256(self.data).hexdigest()
         else:
-            self.sha256 = self._digested()
+            self._blocks = list(self._digested())
             self.data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
         self._compare()
+
+    @cached_property
+    def sha256(self) -> Digest:
+        """The digest of the whole."""
+        hasher = hashlib.sha256()
+        with self.opened() as file:
+            while part := file.read(BLOCK_BYTES):
+                hasher.update(part)
+        return hasher.hexdigest()
 
     def opened(self) -> IO[bytes]:
         """A file of its own over these bytes, at its start."""
@@ -80,14 +89,11 @@ class Held:
         if _identity(self._descriptor) != self._before:
             raise _changed(self.name)
 
-    def _digested(self) -> Digest:
-        """The digest of the whole, taken block by block."""
-        whole, at = hashlib.sha256(), 0
+    def _digested(self) -> Iterator[bytes]:
+        at = 0
         while part := os.pread(self._descriptor, BLOCK_BYTES, at):
-            whole.update(part)
-            self._blocks.append(hashlib.sha256(part).digest())
+            yield hashlib.sha256(part).digest()
             at += BLOCK_BYTES
-        return whole.hexdigest()
 
 
 class _Blocks(io.RawIOBase):
@@ -95,6 +101,7 @@ class _Blocks(io.RawIOBase):
 
     def __init__(self, held: Held) -> None:
         self._held, self._size, self._at = held, len(held.data), 0
+        self._number, self._block = -1, b""
 
     def readable(self) -> bool:
         return True
@@ -112,7 +119,9 @@ class _Blocks(io.RawIOBase):
         number, start = divmod(self._at, BLOCK_BYTES)
         if self._at >= self._size:
             return 0
-        part = self._held.block(number)[start : start + len(view)]
+        if number != self._number:
+            self._number, self._block = number, self._held.block(number)
+        part = self._block[start : start + len(view)]
         view[: len(part)] = part
         self._at += len(part)
         return len(part)
