@@ -26,7 +26,7 @@ REFUSED = {
     "TFOpLambda": "calls a TensorFlow function by name: judged by that name", "SlicingOpLambda": "judged by the name of its function",
     "ClassMethod": "calls by name", **dict.fromkeys(("Map", "Scan", "While", "WhileLoop", "Cond", "Switch", "VectorizedMap", "AssociativeScan", "ForiLoop", "CustomGradient"), "calls functions"), "TensorFlowOpLayer": "holds a graph node as text",
 }  # fmt: skip
-PLAIN = ("__tensor__", "__numpy__", "__bytes__", "__slice__", "__ellipsis__", "__keras_tensor__", "__typespec__", "CompositeTensor", "function", "TensorShape",
+PLAIN = ("__tensor__", "__numpy__", "__bytes__", "__slice__", "__ellipsis__", "__keras_tensor__", "__typespec__", "CompositeTensor", "function", "TensorShape", "InputSpec",
          "Model", "Sequential", "Functional", "Variable")  # fmt: skip
 AREAS = {"layers", "models", "optimizers", "losses", "metrics", "initializers", "regularizers", "constraints", "activations", "dtype_policies", "ops",
          "quantizers", "random", "engine", "mixed_precision", "feature_column", "premade_models", "legacy"}  # fmt: skip

@@ -22,6 +22,7 @@ MAX_TEXT = 1_000
 _SHAPED = frozenset(
     {"global", "use", "hidden", "swept"}
 )  # names and shapes of pickles, which are storable as they are made
+_NAMES = frozenset({"skops-type", "operator", "keras-object", "keras-function", "keras-call"})  # judged by exact name
 
 
 class Fact(NamedTuple):
@@ -83,7 +84,7 @@ def _fact(kind: str, member: str, offset: int | None, data: Json) -> Fact:
 def _storable(fact: Fact) -> Fact:
     if fact.kind in _SHAPED and fact.member.isascii():
         return fact
-    data = fact.data if fact.kind in _SHAPED else tuple(_plain(part, fact.kind == "skops-type") for part in fact.data)
+    data = fact.data if fact.kind in _SHAPED else tuple(_plain(part, fact.kind in _NAMES) for part in fact.data)
     return Fact(fact.kind, plain_text(fact.member), fact.offset, data)
 
 

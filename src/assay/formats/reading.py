@@ -13,7 +13,7 @@ import io
 from collections.abc import Callable, Iterator
 
 from assay.core.errors import MalformedInput
-from assay.formats.binary_models import known_binary
+from assay.formats.binary_models import known_binary, known_message
 from assay.formats.budget import MAX_DEPTH, Budget
 from assay.formats.chat_template import template_facts
 from assay.formats.compressed import compression_of
@@ -21,7 +21,6 @@ from assay.formats.containers import Archives
 from assay.formats.facts import Fact, FileFacts, storable
 from assay.formats.gguf_file import MAGIC as GGUF_MAGIC
 from assay.formats.gguf_file import gguf_facts
-from assay.formats.graph_file import graph_text_facts, onnx_facts, tensorflow_facts
 from assay.formats.hdf5.headers import begins_at
 from assay.formats.hdf5_file import hdf5_facts
 from assay.formats.npy_file import MAGIC as NPY_MAGIC
@@ -32,6 +31,7 @@ from assay.formats.safetensors_file import check_safetensors, looks_like_safeten
 from assay.formats.secrets.metadata import secrets_in_pairs, secrets_in_text_file
 from assay.formats.seven_zip_file import MAGIC as SEVEN_ZIP_MAGIC
 from assay.formats.tar_walk import is_tar
+from assay.formats.tensorflow_file import DATA_NAME
 from assay.formats.text_file import DATA_SUFFIXES, text_facts
 from assay.formats.zip_headers import END, LOCAL
 from assay.formats.zip_walk import walk
@@ -134,13 +134,12 @@ class _Reading:
             return FileFacts("binary", (Fact("limit", "", None, (self._budget.spent,)),))
         if len(data) <= MAX_PICKLE_GUESS and acts_as_pickle(data):
             return self._pickle(data)
-        is_message = len(data) <= 2 << 30 and data[:1] in (b"\x08", b"\x0a", b"\x12")
-        if is_message and (found := onnx_facts(data) or tensorflow_facts(data)):
+        if (found := known_message(data, path)) is not None:
             return found
+        if DATA_NAME.fullmatch(path):
+            return FileFacts("tensor-data", tuple(_searched(data)))
         if len(data) <= MAX_PICKLE_GUESS and (text := text_facts(data[:], path)) is not None:
-            is_graph = path.lower().endswith((".pbtxt", ".prototxt"))
-            found = (is_graph and graph_text_facts(data[:].decode("utf-8", "replace"))) or text
-            return FileFacts(found.format, (*found.facts, *secrets_in_text_file(data[:], path)))
+            return FileFacts(text.format, (*text.facts, *secrets_in_text_file(data[:], path)))
         words = ("of no format that this version knows",)
         return FileFacts("binary", (Fact("unrecognised", "", None, words), *_searched(data)))
 

@@ -15,7 +15,9 @@ from assay.formats.chat_template import template_facts
 from assay.formats.facts import Fact, FileFacts
 from assay.formats.json_text import value_of
 from assay.formats.keras_config import is_keras, keras_facts
+from assay.formats.mxnet_file import is_mxnet_graph, mxnet_graph_facts
 from assay.formats.python_source import source_facts
+from assay.formats.tensorflow_file import tensorflow_text_facts
 
 MAX_TEXT_BYTES = 64 << 20
 MAX_JSON_BYTES = 64 << 20
@@ -37,6 +39,10 @@ MLFLOW_LOADERS = frozenset({f"mlflow.{name}" for name in ["sklearn", "xgboost", 
 TEMPLATE_KEYS = frozenset({"chat_template", "template", "prompt_template"})
 _LOADER_MODULE = re.compile(r"^\s*loader_module:\s*['\"]?([\w.]+)", re.MULTILINE)
 _TARGET = re.compile(r"^\s*(?:-\s+)?['\"]?_target_['\"]?\s*:\s*['\"]?([\w.]*)", re.MULTILINE)
+_CHECKPOINT = re.compile(r"(?:\w*(?:checkpoint_path|timestamp)s?: (?:\"[^\"\n]*\"|[\d.e+]+)\n?)+")
+_GRAPH = re.compile(
+    r"(?:\s|#[^\n]*\n)*(?:node|library|graph_def|meta_graphs|meta_info_def|saved_model_schema_version|versions)\s*[:{<]"
+)
 _LIGHTGBM = re.compile(r"tree\nversion=v\d")
 
 
@@ -50,9 +56,16 @@ def text_facts(data: bytes, path: str) -> FileFacts | None:
         return None
     if re.search(r"[\x00-\x08\x0b\x0e-\x1f]", text):
         return None
+    name = path.lower().rpartition("/")[2]
+    if _GRAPH.match(text) and (graph := tensorflow_text_facts(text)) is not None:
+        return graph
     for is_it, read in _READERS:
-        if is_it(path.lower().rpartition("/")[2], text):
+        if is_it(name, text):
             return read(data, text)
+    if name.endswith((".pbtxt", ".prototxt", ".pb.txt")) and (graph := tensorflow_text_facts(text)) is not None:
+        return graph
+    if name == "checkpoint" and _CHECKPOINT.fullmatch(text):
+        return FileFacts("tensorflow-checkpoint")
     return FileFacts("text", (Fact("unexamined", "", None, ("text of a kind that may be code or configuration",)),))
 
 
@@ -62,6 +75,8 @@ def _json(data: bytes, text: str) -> FileFacts:
     value, problem = value_of(text)
     if problem:
         return FileFacts("json", (*_code_words(text), Fact("malformed", "", None, (f"JSON: {problem}",))))
+    if is_mxnet_graph(value):
+        return FileFacts("mxnet-graph", tuple(mxnet_graph_facts(value)))
     return FileFacts("keras-config" if is_keras(value) else "json", tuple(json_facts(value)))
 
 

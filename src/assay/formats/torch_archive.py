@@ -89,7 +89,7 @@ def script_facts(text: str) -> Iterator[Fact]:
         if (name or short) in _ACTING:
             yield Fact("operator-acts", "", None, (f"the operator {word} reads or writes files",))
         elif space and space not in _SPACES:
-            yield Fact("operator", "", None, (f"the operator {word[:100]}",))
+            yield Fact("operator", "", None, ("torch", space[:80], (name or short)[:100]))
 
 
 def without_script_classes(facts: Iterable[Fact]) -> list[Fact]:

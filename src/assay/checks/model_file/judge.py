@@ -12,6 +12,7 @@ from assay.checks.model_file.judgement import Judgement, Problem, concluded
 from assay.checks.model_file.keras import keras_call, keras_function, keras_object, keras_path
 from assay.checks.model_file.lists import Lists, default_lists
 from assay.checks.model_file.names import is_dangerous
+from assay.checks.model_file.operators import fixed_path, operator
 from assay.checks.model_file.pickles import PickleJudge
 from assay.core.outcomes import Verdict
 from assay.formats.facts import Fact, FileFacts
@@ -26,7 +27,8 @@ RULE_OF = {
     "tensors": "ASY-FMT-005", "unexamined": "ASY-FMT-006", "code": "ASY-COD-001", "remote-code": "ASY-COD-002",
     "python-tag": "ASY-COD-003", "acting-code": "ASY-COD-004", "template-escape": "ASY-TPL-001", "template-name": "ASY-TPL-002",
     "template-broken": "ASY-TPL-003", "other-file": "ASY-HDF-001", "operator-acts": "ASY-GRA-001",
-    "operator": "ASY-GRA-002", "outside-data": "ASY-GRA-003", "xml-entity": "ASY-XML-001", "secret": "ASY-CRD-001", "r-code": "ASY-RDS-001",
+    "outside-data": "ASY-GRA-003", "xml-entity": "ASY-XML-001", "secret": "ASY-CRD-001", "r-code": "ASY-RDS-001",
+    "r-promise": "ASY-RDS-002",
 }  # fmt: skip
 
 
@@ -38,6 +40,7 @@ def judge(found: FileFacts, lists: Lists | None = None) -> Judgement:
     kinds: dict[str, Callable[[Fact], Iterator[Problem]]] = {
         "global": pickles.named, "use": pickles.used, "swept": _swept, "skops-type": _skops_type, "hidden": _hidden(pickles),
         "keras-object": keras_object, "keras-function": keras_function, "keras-call": keras_call, "keras-path": keras_path,
+        "operator": operator, "fixed-path": fixed_path,
     }  # fmt: skip
     problems: list[Problem] = []
     for fact in found.facts:

@@ -78,14 +78,14 @@ _ALL = (
     Rule("ASY-KER-002", "a Keras class or function that is not listed", _UNKNOWN, Severity.HIGH, "load with `safe_mode=True` after a review", _CODE),
     Rule("ASY-KER-003", "a Keras layer that reads a file or URL while it is built", _UNKNOWN, Severity.HIGH,
         "ask for a model that carries its vocabulary", ("cwe:73", *_SUPPLY)),
-    Rule("ASY-HDF-001", "HDF5 data that lie in another file", _UNKNOWN, Severity.HIGH, "ask for one file that holds its own data", ("cwe:73",)),
+    Rule("ASY-HDF-001", "data that lie in another file", _UNKNOWN, Severity.HIGH, "ask for one file that holds its own data", ("cwe:73",)),
     Rule("ASY-GRA-001", "an operator that reads, writes or runs something", _BAD, Severity.CRITICAL, "do not run this graph", _CODE[1:]),
     Rule("ASY-GRA-002", "an operator or domain that is not listed", _UNKNOWN, Severity.HIGH, "review the operator and its library", _CODE[1:]),
     Rule("ASY-GRA-003", "data outside the model's folder", _BAD, Severity.CRITICAL, "do not load this file", ("cwe:22",)),
     Rule("ASY-CRD-001", "a credential in the file or its metadata", _UNKNOWN, Severity.HIGH,
         "revoke it at its issuer, then make the file again without it", ("cwe:798", "mitre-atlas:AML.T0055")),
     Rule("ASY-XML-001", "XML with a document type or entities", _UNKNOWN, Severity.HIGH, "remove the document type", ("cwe:611", "cwe:776")),
-    Rule("ASY-RDS-001", "an R object that runs code when it is touched", _UNKNOWN, Severity.HIGH, "ask for data without promises and closures",
-        _CODE),
+    Rule("ASY-RDS-001", "an R object that holds code", _UNKNOWN, Severity.HIGH, "ask for data without functions and pointers", _CODE),
+    Rule("ASY-RDS-002", "an R object that runs code as soon as it is touched", _BAD, Severity.CRITICAL, _REFUSE, _CODE),
 )  # fmt: skip
 RULES = {rule.id: rule for rule in _ALL}
