@@ -379,6 +379,22 @@ FUNCTIONS["torch"] = {
     },
     "torch.nn.parameter": {"Parameter": {"role": "type", "state": True}, "Buffer": {"role": "type", "state": True}},
 }
+FUNCTIONS["torch"]["torch.distributed.checkpoint.metadata"] = {
+    **dict.fromkeys(
+        [
+            "Metadata",
+            "TensorStorageMetadata",
+            "BytesStorageMetadata",
+            "ChunkStorageMetadata",
+            "MetadataIndex",
+            "StorageMeta",
+        ],
+        "t",
+    ),
+    "TensorProperties": {"role": "type", "state": True, "why": "sets five fields from a tuple"},
+    "_MEM_FORMAT_ENCODING": call("int", why="a memory format by its number"),
+}
+FUNCTIONS["torch"]["torch.distributed.checkpoint.filesystem"] = {"_StorageInfo": "t"}
 FUNCTIONS["torch"]["torch.nn.functional"] = dict.fromkeys(
     [
         "relu",

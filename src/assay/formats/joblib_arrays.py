@@ -44,7 +44,7 @@ def skip_array(machine: Machine, pos: int) -> int:
         machine.strange("anomaly", "an inline array of unknown size")
         return pos
     if item.has_objects:
-        return _nested(machine, pos)
+        return _nested(machine, made, pos)
     start = pos
     if (alignment := state.get("numpy_array_alignment_bytes")) is not None and pos < machine.size:
         pad = machine.data[pos]
@@ -56,6 +56,7 @@ def skip_array(machine: Machine, pos: int) -> int:
         machine.breaks("an inline array is cut short")
         return machine.size
     machine.skipped.append((start, end))
+    made.raw = (pos, end)
     return end
 
 
@@ -84,7 +85,7 @@ def _structured(value: Made, size: int) -> ItemType | None:
     return ItemType(size, any(item.has_objects for item in inner if item))
 
 
-def _nested(machine: Machine, pos: int) -> int:
+def _nested(machine: Machine, made: Made, pos: int) -> int:
     """The pickle of an object array, walked by the same machine with a stack and memo of its own."""
     if machine.depth >= 100:
         machine.limit = "object arrays are nested too deeply"
@@ -93,6 +94,7 @@ def _nested(machine: Machine, pos: int) -> int:
     machine.stack, machine.marks, machine.memo = [], [], {}
     machine.depth += 1
     end = machine.run(pos)
+    made.inner = machine.stack[-1] if machine.stack else None
     if not machine.has_stopped:
         machine.breaks("the pickle of an object array does not end")
     machine.has_stopped = False

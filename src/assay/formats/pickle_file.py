@@ -17,6 +17,7 @@ from assay.formats.pickle_machine import MAX_OPCODES, Data, Machine, swept
 from assay.formats.pickle_opcodes import MAX_TEXTS
 from assay.formats.pickle_values import Blob, Value
 from assay.formats.secrets.metadata import secrets_in_constants
+from assay.formats.pickled_trees import check_state
 
 MAX_STREAMS = 10_000
 MAX_RESYNCS = 200
@@ -54,7 +55,7 @@ class PickleFile:
         pos, streams, opcodes = start, 0, MAX_OPCODES - self._budget.opcodes
         tops: list[Value] = []
         while pos < self._size and streams < MAX_STREAMS:
-            machine = Machine(self._data, inline=skip_array)
+            machine = Machine(self._data, inline=_behind_build)
             machine.opcodes = opcodes
             begin, pos = pos, machine.run(pos)
             opcodes, streams = machine.opcodes, streams + 1
@@ -165,6 +166,12 @@ class PickleFile:
             self._facts.append(Fact("broken", "", pos, ("the storages are cut short",)))
             return self._size
         return end
+
+
+def _behind_build(machine: Machine, pos: int) -> int:
+    """What loaders do as soon as a state is set: build compiled trees, and read joblib's arrays."""
+    check_state(machine)
+    return skip_array(machine, pos)
 
 
 def _storage(shape: Value) -> tuple[str, int] | None:

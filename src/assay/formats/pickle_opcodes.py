@@ -198,7 +198,7 @@ def _filled(kind: str) -> Handler:
         if kind == "d":
             _fill_dict(m, box, items)
         else:
-            box.count = len(items)
+            box.take(items)
         m.stack.append(box)
         return pos
 
@@ -230,8 +230,8 @@ def _tuple_of(count: int) -> Handler:
 
 
 def _append(m: Machine, pos: int) -> int:
-    m.pop()
-    _extend(m, "APPEND", [None])
+    item = m.pop()
+    _extend(m, "APPEND", [item])
     return pos
 
 
@@ -266,7 +266,7 @@ def _extend(m: Machine, op: str, items: list[Value]) -> None:
         if target.kind == "d":
             target.put(items)
         else:
-            target.count += len(items)
+            target.take(items)
     elif type(target) in _OBJECTS and target is not NOTHING:
         m.used(op, target, ())
     else:

@@ -21,6 +21,7 @@ from assay.formats.masking import masked
 MAX_TEXT = 200
 MAX_ITEMS = 12
 MAX_KEPT = 64
+MAX_MADE = 100_000
 MAX_KEY = 80
 MAX_DEPTH = 4
 MAX_PARTS = 500
@@ -42,23 +43,32 @@ class Name:
 
 
 class Made:
-    """The result of a call; `state` is what BUILD gave it last."""
+    """The result of a call; `state` is what BUILD gave it last, `raw` and `inner` what joblib reads behind that: bytes, or an array of objects."""
 
-    __slots__ = ("args", "callee", "op", "state")
+    __slots__ = ("args", "callee", "inner", "op", "raw", "state")
 
     def __init__(self, op: str, callee: Value, args: Value) -> None:
         self.op, self.callee, self.args = op, callee, args
         self.state: Value = None
+        self.raw: tuple[int, int] | None = None
+        self.inner: Value = None
 
 
 class Box:
-    """A builtin container; `kept` holds the first items of a dict that have a text as key."""
+    """A builtin container; `kept` holds the first items of a dict that have a text as key, `made` what calls made in a list."""
 
-    __slots__ = ("count", "kept", "kind", "others")
+    __slots__ = ("count", "kept", "kind", "made", "others")
 
     def __init__(self, kind: str) -> None:
         self.kind, self.count, self.others = kind, 0, 0
         self.kept: dict[str, Value] = {}
+        self.made: list[Made] = []
+
+    def take(self, items: list[Value]) -> None:
+        """Takes items of a list or set."""
+        self.count += len(items)
+        if len(self.made) < MAX_MADE:
+            self.made += [item for item in items if type(item) is Made]
 
     def put(self, items: list[Value]) -> None:
         """Takes keys and values in turns."""

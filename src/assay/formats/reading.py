@@ -18,7 +18,7 @@ from assay.formats.budget import MAX_DEPTH, Budget
 from assay.formats.chat_template import template_facts
 from assay.formats.compressed import compression_of
 from assay.formats.containers import Archives
-from assay.formats.facts import Fact, FileFacts, storable
+from assay.formats.facts import Fact, FileFacts, storable, within
 from assay.formats.gguf_file import MAGIC as GGUF_MAGIC
 from assay.formats.gguf_file import gguf_facts
 from assay.formats.hdf5.headers import begins_at
@@ -33,7 +33,7 @@ from assay.formats.seven_zip_file import MAGIC as SEVEN_ZIP_MAGIC
 from assay.formats.tar_walk import is_tar
 from assay.formats.tensorflow_file import DATA_NAME
 from assay.formats.text_file import DATA_SUFFIXES, text_facts
-from assay.formats.zip_headers import END, LOCAL
+from assay.formats.zip_headers import END, LOCAL, end_of_archive
 from assay.formats.zip_walk import walk
 
 MIN_TAR_BYTES = 512
@@ -106,7 +106,9 @@ class _Reading:
     def _by_start(self, data: Data, path: str) -> Iterator[Found]:
         """The readers whose mark stands at the start, the most certain first."""
         start = data[:600]
-        if start[:4] in (LOCAL, END):
+        if start[:4] == LOCAL and path.lower().endswith(".distcp"):
+            yield "torch-distributed", lambda: FileFacts("torch-distributed", tuple(self._sequence(data)))
+        elif start[:4] in (LOCAL, END):
             yield "zip", lambda: self._archives.zip(data)
         if start.startswith(NPY_MAGIC):
             yield "npy", lambda: FileFacts("npy", tuple(_npy(data)))
@@ -126,6 +128,18 @@ class _Reading:
             yield "pickle", lambda: self._pickle(data)
         if name := compression_of(start):
             yield name, lambda: self._archives.compressed(data, name, path)
+
+    def _sequence(self, data: Data) -> Iterator[Fact]:
+        """Archives one after the other, as `torch.distributed.checkpoint` writes them; each is read as a file of its own."""
+        at = 0
+        while at < len(data):
+            end = end_of_archive(data, at)
+            if end is None:
+                yield Fact("trailing", "", at, (f"{len(data) - at} bytes follow the last archive",))
+                yield from _searched(data[at:])
+                return
+            yield from within(f"<archive at {at}>", self._archives.zip(data, at, end).facts)
+            at = end
 
     def _rest(self, data: Data, path: str) -> FileFacts:
         """No magic: an old pickle, a protocol buffer, text, or nothing that is known."""

@@ -16,6 +16,7 @@ END64, LOCATOR64, DESCRIPTOR = b"PK\x06\x06", b"PK\x06\x07", b"PK\x07\x08"
 ENCRYPTED, DEFLATE_HINTS, STREAMED, UTF8 = 0x1, 0x6, 0x8, 0x800
 KNOWN_FLAGS = DEFLATE_HINTS | STREAMED | UTF8
 END_BYTES, LOCATOR_BYTES, END64_BYTES, CENTRAL_BYTES, LOCAL_BYTES = 22, 20, 56, 46, 30
+MAX_TRIED_ENDS = 1_000
 MAX_END_RECORDS = 8
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -94,6 +95,19 @@ def directories(data: Data, end: int, base: int) -> list[Directory]:
         for start in dict.fromkeys((stop - size, base + offset))
         if base <= start <= end and (data[start : start + 4] == CENTRAL or (size == 0 and start == stop))
     ]
+
+
+def end_of_archive(data: Data, base: int) -> int | None:
+    """Where the archive that begins at `base` ends, if more may follow it; None if it has no end record of its own."""
+    at = base
+    for _ in range(MAX_TRIED_ENDS):
+        at = data.find(END, at)
+        if at < 0 or at + END_BYTES > len(data):
+            return None
+        if any(place.shift == base for place in directories(data, at, base)):
+            return at + END_BYTES + comment_bytes(data, at)
+        at += 1
+    return None
 
 
 def central_at(data: Data, at: int) -> Central | None:

@@ -103,7 +103,7 @@ class PickleJudge:
         return (
             entry is not None
             and entry.role in ("type", "inert")
-            and [part[0] for part in shape[3:6]] == ["s", "s", "i"]
+            and [part[0] for part in shape[3:6]] in (["s", "s", "i"], ["i", "s", "i"])
         )
 
 

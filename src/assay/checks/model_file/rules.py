@@ -84,6 +84,8 @@ _ALL = (
     Rule("ASY-GRA-003", "data outside the model's folder", _BAD, Severity.CRITICAL, "do not load this file", ("cwe:22",)),
     Rule("ASY-CRD-001", "a credential in the file or its metadata", _UNKNOWN, Severity.HIGH,
         "revoke it at its issuer, then make the file again without it", ("cwe:798", "mitre-atlas:AML.T0055")),
+    Rule("ASY-TRE-001", "a decision tree that its library would walk out of", _BAD, Severity.CRITICAL, _REFUSE, ("cwe:125", "cwe:787")),
+    Rule("ASY-TRE-002", "a decision tree that could not be checked", _UNSURE, Severity.MEDIUM, "save the model again with a current library", ("cwe:20",)),
     Rule("ASY-XML-001", "XML with a document type or entities", _UNKNOWN, Severity.HIGH, "remove the document type", ("cwe:611", "cwe:776")),
     Rule("ASY-RDS-001", "an R object that holds code", _UNKNOWN, Severity.HIGH, "ask for data without functions and pointers", _CODE),
     Rule("ASY-RDS-002", "an R object that runs code as soon as it is touched", _BAD, Severity.CRITICAL, _REFUSE, _CODE),
