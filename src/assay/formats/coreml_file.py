@@ -84,7 +84,8 @@ def coreml_weight_facts(data: Data) -> Iterator[Fact]:
     for _ in range(count):
         size, offset = (int.from_bytes(data[a : a + 8], "little") for a in (at + 8, at + 16))
         if bytes(data[at : at + 4]) != BLOB or offset < at + 64 or offset + size > len(data):
-            raise MalformedInput("a blob of Core ML weights leaves the file", f"{size} bytes at {offset}")
+            yield Fact("tensors", "", at, (f"a blob of {size} bytes at {offset} leaves the file or its place",))
+            return
         at = (offset + size + 63) // 64 * 64
     if at < len(data):
         yield Fact("trailing", "", at, (f"{len(data) - at} bytes follow the last blob",))

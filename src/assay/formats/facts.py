@@ -22,7 +22,9 @@ MAX_TEXT = 1_000
 _SHAPED = frozenset(
     {"global", "use", "hidden", "swept"}
 )  # names and shapes of pickles, which are storable as they are made
-_NAMES = frozenset({"skops-type", "operator", "keras-object", "keras-function", "keras-call"})  # judged by exact name
+_NAMES = frozenset(
+    {"skops-type", "operator", "keras-object", "keras-function", "keras-call", "target"}
+)  # judged by exact name
 
 
 class Fact(NamedTuple):

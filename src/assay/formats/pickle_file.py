@@ -16,8 +16,8 @@ from assay.formats.joblib_arrays import skip_array
 from assay.formats.pickle_machine import MAX_OPCODES, Data, Machine, swept
 from assay.formats.pickle_opcodes import MAX_TEXTS
 from assay.formats.pickle_values import Blob, Value
-from assay.formats.secrets.metadata import secrets_in_constants
 from assay.formats.pickled_trees import check_state
+from assay.formats.secrets.metadata import secrets_in_constants
 
 MAX_STREAMS = 10_000
 MAX_RESYNCS = 200

@@ -18,10 +18,10 @@ from assay.formats.keras_config import is_keras, keras_facts
 from assay.formats.mxnet_file import is_mxnet_graph, mxnet_graph_facts
 from assay.formats.python_source import source_facts
 from assay.formats.tensorflow_file import tensorflow_text_facts
+from assay.formats.yaml_config import CODE_KEYS, MAX_FACTS, TARGET, yaml_facts
 
 MAX_TEXT_BYTES = 64 << 20
 MAX_JSON_BYTES = 64 << 20
-MAX_YAML_BYTES = 512 << 10
 MAX_DEPTH = 400
 DATA_SUFFIXES = (".jsonl", ".ndjson", ".txt", ".csv", ".tsv", ".cff", ".gitattributes", ".gitignore", ".log", ".vocab", ".merges", ".bpe", ".toml",
     ".cfg", ".ini", ".lock", ".sha256", ".typed", ".metadata", ".arff", ".libsvm")  # fmt: skip
@@ -30,15 +30,11 @@ PROSE_NAMES = ("license", "licence", "readme", "notice", "copying", "authors", "
 CODE_SUFFIXES = (".sh", ".bash", ".js", ".ts", ".rb", ".pl", ".php", ".ps1", ".bat", ".cmd", ".lua", ".r", ".jl", ".c", ".cpp", ".cu", ".h", ".java",
     ".go", ".rs", ".cs", ".vbs", ".html", ".htm", ".svg")  # fmt: skip
 TEMPLATE_SUFFIXES = (".jinja", ".jinja2", ".j2")
-REMOTE_KEYS = frozenset({"auto_map", "_target_", "custom_pipelines", "custom_pipeline", "trust_remote_code"})
+REMOTE_KEYS = CODE_KEYS | {TARGET}
 ACTING_KEYS = frozenset(
     {"py/object", "py/reduce", "py/function", "py/module", "py/repr", "py/object/apply", "!!python/object/apply"}
 )
-MLFLOW_LOADERS = frozenset({f"mlflow.{name}" for name in ["sklearn", "xgboost", "lightgbm", "catboost", "pytorch", "tensorflow", "keras", "onnx",
-    "statsmodels", "spacy", "prophet", "h2o", "spark", "paddle", "fastai"]})  # fmt: skip
 TEMPLATE_KEYS = frozenset({"chat_template", "template", "prompt_template"})
-_LOADER_MODULE = re.compile(r"^\s*loader_module:\s*['\"]?([\w.]+)", re.MULTILINE)
-_TARGET = re.compile(r"^\s*(?:-\s+)?['\"]?_target_['\"]?\s*:\s*['\"]?([\w.]*)", re.MULTILINE)
 _CHECKPOINT = re.compile(r"(?:\w*(?:checkpoint_path|timestamp)s?: (?:\"[^\"\n]*\"|[\d.e+]+)\n?)+")
 _GRAPH = re.compile(
     r"(?:\s|#[^\n]*\n)*(?:node|library|graph_def|meta_graphs|meta_info_def|saved_model_schema_version|versions)\s*[:{<]"
@@ -86,7 +82,10 @@ def json_facts(value: Json) -> Iterator[Fact]:
         yield from keras_facts(value)
     seen: set[tuple[str, str]] = set()
     for key, inner in _pairs(value):
-        if key in REMOTE_KEYS and inner not in (False, None, {}, []) and ("r", key) not in seen:
+        if key == TARGET and isinstance(inner, str) and ("t", inner) not in seen and len(seen) < MAX_FACTS:
+            seen.add(("t", inner))
+            yield Fact("target", "", None, (inner[:200],))
+        elif key in REMOTE_KEYS and inner not in (False, None, {}, []) and ("r", key) not in seen:
             seen.add(("r", key))
             yield Fact("remote-code", "", None, (f"{key} names code: {json.dumps(inner)[:120]}",))
         elif key in ACTING_KEYS and ("a", key) not in seen:
@@ -120,34 +119,8 @@ def _code_words(text: str) -> list[Fact]:
 
 
 def _yaml(data: bytes, text: str) -> FileFacts:
-    facts = []
-    if re.search(r"!!?python/|!<tag:yaml.org,2002:python/|tag:yaml\.org,2002:python", text):
-        facts.append(Fact("python-tag", "", None, ("a YAML tag that makes a loader build Python objects",)))
-    facts += [Fact("remote-code", "", None, (f"_target_ names {name[:100]}",)) for name in _TARGET.findall(text)[:20]]
-    loaders = [name for name in _LOADER_MODULE.findall(text) if name not in MLFLOW_LOADERS]
-    facts += [Fact("remote-code", "", None, (f"loader_module names {name[:100]}",)) for name in loaders[:20]]
-    if _may_be_template(text) or "{%" in text:
-        facts += template_facts(text)
-    return FileFacts("yaml", (*facts, *_yaml_events(text)))
-
-
-def _yaml_events(text: str) -> Iterator[Fact]:
-    if len(text) > MAX_YAML_BYTES:
-        yield Fact("limit", "", None, (f"YAML larger than {MAX_YAML_BYTES} characters",))
-        return
-    try:
-        import yaml
-    except ImportError:
-        yield Fact("needs", "", None, ("PyYAML is needed to read YAML: pip install PyYAML",))
-        return
-    try:
-        tags = {str(getattr(event, "tag", None) or "") for event in yaml.parse(text)} - {""}
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        yield Fact("malformed", "", None, (f"YAML: {str(error)[:120]}",))
-        return
-    for tag in sorted(tags)[:20]:
-        if not tag.startswith("tag:yaml.org,2002:") or "python" in tag:
-            yield Fact("remote-code", "", None, (f"the YAML tag {tag[:100]}",))
+    templates = template_facts(text) if _may_be_template(text) or "{%" in text else []
+    return FileFacts("yaml", (*templates, *yaml_facts(text)))
 
 
 def _template(data: bytes, text: str) -> FileFacts:

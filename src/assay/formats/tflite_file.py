@@ -34,9 +34,8 @@ def _model(model: Table, size: int) -> Iterator[Fact]:
     codes, buffers = model.tables(1), model.tables(4)
     for code in codes[:MAX_OPERATORS]:
         yield from _code(code)
-    end = 0
     for number, buffer in enumerate(buffers):
-        end = max(end, _check_buffer(number, buffer, size))
+        yield from _buffer(number, buffer, size)
     for graph in model.tables(2):
         yield from _subgraph(graph, len(codes), len(buffers))
 
@@ -54,13 +53,12 @@ def _code(code: Table) -> Iterator[Fact]:
         yield Fact("operator", "", None, ("tflite", "builtin", str(number)))
 
 
-def _check_buffer(number: int, buffer: Table, size: int) -> int:
+def _buffer(number: int, buffer: Table, size: int) -> Iterator[Fact]:
     """Buffer: data 0, or offset 1 and size 2 behind the FlatBuffers."""
-    start, count = buffer.vector(0, 1)
+    buffer.vector(0, 1)
     offset, length = buffer.number(1, 8), buffer.number(2, 8)
     if offset > 1 and offset + length > size:
-        raise MalformedInput("a TFLite buffer leaves the file", f"buffer {number}: {length} bytes at {offset}")
-    return max(start + count, offset + length)
+        yield Fact("tensors", "", None, (f"buffer {number} of {length} bytes at {offset} leaves the file",))
 
 
 def _subgraph(graph: Table, codes: int, buffers: int) -> Iterator[Fact]:

@@ -18,7 +18,7 @@ MAX_TREES = 1_000_000
 _LEARNER_BYTES, _FOREST_BYTES, _TREE_BYTES = 136, 160, 148
 _NODE = struct.Struct("<iiiIf")
 _STAT_BYTES = 16
-_LEAF = -1
+_LEAF, _DELETED = -1, 0xFFFFFFFF
 _TREES, _LINEAR = ("gbtree", "dart"), "gblinear"
 
 
@@ -26,7 +26,7 @@ def xgboost_facts(data: Data) -> Iterator[Fact]:
     """Facts of a model that begins with the mark.
 
     Raises:
-        MalformedInput: a tree that points outside itself, or a part that is cut short.
+        MalformedInput: a part that is cut short, or counts that cannot be.
     """
     reader = _Reader(data, len(MARK))
     learner = reader.take(_LEARNER_BYTES)
@@ -41,7 +41,9 @@ def xgboost_facts(data: Data) -> Iterator[Fact]:
     if count > MAX_TREES:
         raise MalformedInput("an XGBoost model has too many trees", str(count))
     for number in range(count):
-        _tree(reader, number, features)
+        if not _is_sound_tree(reader, number, features):
+            yield Fact("forged", "", reader.at, (f"the tree {number} of an XGBoost model points outside itself",))
+            return
     reader.take(4 * count)
     if booster == "dart" and count:
         reader.take(4 * reader.number(8))
@@ -54,19 +56,17 @@ def xgboost_facts(data: Data) -> Iterator[Fact]:
         yield Fact("trailing", "", reader.at, (f"{len(data) - reader.at} bytes follow the model",))
 
 
-def _tree(reader: _Reader, number: int, features: int) -> None:
+def _is_sound_tree(reader: _Reader, number: int, features: int) -> bool:
     head = struct.unpack_from("<6i", reader.take(_TREE_BYTES))
     nodes, width = head[1], head[5]
     if nodes < 1 or width not in (0, 1):
         raise MalformedInput("an XGBoost tree is malformed", f"tree {number}: {nodes} nodes, leaves of {width}")
-    for at, (_, left, right, split, _) in enumerate(_NODE.iter_unpack(reader.take(nodes * _NODE.size))):
-        if left == _LEAF:
-            continue
-        if not (0 <= left < nodes and 0 <= right < nodes and split & 0x7FFFFFFF < max(features, 1)):
-            is_deleted = split == 0xFFFFFFFF
-            if not is_deleted:
-                raise MalformedInput("an XGBoost tree points outside itself", f"tree {number}, node {at}")
+    for _, left, right, split, _ in _NODE.iter_unpack(reader.take(nodes * _NODE.size)):
+        is_inner = left != _LEAF and split != _DELETED
+        if is_inner and not (0 <= left < nodes and 0 <= right < nodes and split & 0x7FFFFFFF < max(features, 1)):
+            return False
     reader.take(nodes * _STAT_BYTES)
+    return True
 
 
 class _Reader:

@@ -21,6 +21,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.corpus.model_file import formats
+
 
 @dataclass(frozen=True)
 class Case:
@@ -550,7 +552,14 @@ def drawn(count: int, seed: int) -> Iterator[Case]:
 
 def attacks(seed: int = 0) -> list[Case]:
     """Every attack."""
-    return [*pickles(), *odd_streams(), *containers(), *others(), *drawn(200, seed)]
+    return [*pickles(), *odd_streams(), *containers(), *others(), *frameworks(), *drawn(200, seed)]
+
+
+def frameworks() -> Iterator[Case]:
+    """Formats of other frameworks; what breaks its format may be inconclusive."""
+    for made in formats.attacks():
+        is_core = not any(word in made.name for word in ("lies", "cut", "beyond", "count", "forged", "outside"))
+        yield Case(f"framework-{made.name}", made.path, made.data, is_core=is_core)
 
 
 def twins() -> list[Case]:

@@ -14,6 +14,7 @@ from assay.checks.model_file.lists import Lists, default_lists
 from assay.checks.model_file.names import is_dangerous
 from assay.checks.model_file.operators import fixed_path, operator
 from assay.checks.model_file.pickles import PickleJudge
+from assay.checks.model_file.targets import target
 from assay.core.outcomes import Verdict
 from assay.formats.facts import Fact, FileFacts
 from assay.formats.skops_file import allowed_types
@@ -40,7 +41,7 @@ def judge(found: FileFacts, lists: Lists | None = None) -> Judgement:
     kinds: dict[str, Callable[[Fact], Iterator[Problem]]] = {
         "global": pickles.named, "use": pickles.used, "swept": _swept, "skops-type": _skops_type, "hidden": _hidden(pickles),
         "keras-object": keras_object, "keras-function": keras_function, "keras-call": keras_call, "keras-path": keras_path,
-        "operator": operator, "fixed-path": fixed_path,
+        "operator": operator, "fixed-path": fixed_path, "target": target,
     }  # fmt: skip
     problems: list[Problem] = []
     for fact in found.facts:
