@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from assay.core.canonical import Json
 from assay.core.errors import UsageError
@@ -23,6 +24,7 @@ KEYS = (
     "key_env", "prompt", "timeout_s",
 )  # fmt: skip
 TASKS = ("classification", "regression")
+REMOTE = ("http", "openai")
 _EXTRAS: Mapping[str, str] = {"torch": "torch", "onnx": "onnx"}
 
 
@@ -79,6 +81,29 @@ class Declared:
 def extra_of_predictor(stated: Mapping[str, Json]) -> str | None:
     """The extra whose libraries the adapter of a model imports, apart from `ml`."""
     return _EXTRAS.get(str(stated.get("predictor", "")))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a remote model needs of its worker: one host and port, and the name of the variable that holds a key."""
+
+    host: str
+    port: int
+    key_env: str | None
+
+
+def reach_of(stated: Mapping[str, Json]) -> Reach | None:
+    """Where a worker has to be let through for a model; None for models that are files, or whose address cannot be read."""
+    interface = stated.get("interface")
+    if stated.get("predictor") not in REMOTE or not isinstance(interface, Mapping):
+        return None
+    try:
+        parts = urlsplit(str(interface.get("url", "")))
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    key_env = interface.get("key_env")
+    return Reach(parts.hostname, port, str(key_env) if key_env else None) if parts.hostname else None
 
 
 def declared(stated: Mapping[str, Json]) -> Declared:

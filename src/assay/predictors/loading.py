@@ -1,7 +1,7 @@
 """From an asset to a predictor: which file of it is the model, and which adapter reads it.
 
 `declared["predictor"]` names the adapter: `scikit-learn` (skops), `torch` (TorchScript, torch.export, or weights with a factory),
-`onnx`, or `python:MODULE:FUNCTION`.
+`onnx`, `http`, `openai` (a chat model that classifies texts), or `python:MODULE:FUNCTION`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import PurePath
 from assay.core.assets import Asset, Entry
 from assay.core.checks import Context
 from assay.core.errors import Undecided
-from assay.predictors.declared import Declared, declared
+from assay.predictors.declared import REMOTE, Declared, declared
 from assay.predictors.function_model import PREFIX, FunctionModel, named_function
 from assay.predictors.predictor import Predictor
 from assay.predictors.scikit_learn import load_scikit_learn
@@ -34,8 +34,12 @@ def load_predictor(asset: Asset, context: Context) -> Predictor:
     stated = declared(asset.declared)
     if stated.predictor.startswith(PREFIX):
         return Predictor(FunctionModel(named_function(stated.predictor, _code(context)), stated))
+    if stated.predictor in REMOTE:
+        from assay.predictors.http_model import ChatModel, HttpModel
+
+        return Predictor(ChatModel(stated) if stated.predictor == "openai" else HttpModel(stated), remembers=True)
     if stated.predictor not in SUFFIXES:
-        known = ", ".join((*SUFFIXES, "python:MODULE:FUNCTION"))
+        known = ", ".join((*SUFFIXES, *REMOTE, "python:MODULE:FUNCTION"))
         raise Undecided(f"the predictor {stated.predictor!r:.80} is not available", f"there are {known}")
     data = _bytes(asset, context, stated)
     if stated.predictor == "torch":

@@ -111,7 +111,8 @@ def _prepare(order: Order) -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(order.seed % 2**32)
     set_limits(order.limits)
-    close_in(order.scratch, order.hidden)
+    os.environ.update(order.keys)
+    close_in(order.scratch, order.hidden, order.reach)
 
 
 def _ask(check: Check, asset: Asset, context: Context, mouth: _Mouth, order: Order) -> Failure | None:

@@ -19,7 +19,7 @@ from assay.core.checks import Check
 from assay.core.digests import Digest
 from assay.core.errors import UsageError
 from assay.core.outcomes import Facts, FileVerdict, Finding, Measurement, Progress, Skipped, Table
-from assay.predictors.declared import extra_of_predictor
+from assay.predictors.declared import Reach, extra_of_predictor, reach_of
 
 MAX_SEED = 2**53
 
@@ -68,6 +68,11 @@ class Job:
         """The extras that this job imports: those of the check, and that of the model's adapter where it runs the model."""
         extra = extra_of_predictor(self.asset.declared) if self.check.runs_model else None
         return (*self.check.needs, extra) if extra and extra not in self.check.needs else self.check.needs
+
+    @property
+    def reach(self) -> Reach | None:
+        """The one place in the network that this job may reach: the declared endpoint of a remote model."""
+        return reach_of(self.asset.declared) if self.check.runs_model else None
 
     @property
     def merged_options(self) -> Mapping[str, Json]:

@@ -7,15 +7,17 @@ entries a second time.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from assay.app.runner.jobs import Job, Limits, Located
 from assay.core.assets import Asset, Entry, Kind, Manifest
 from assay.core.canonical import Json
 from assay.core.errors import UsageError
+from assay.predictors.declared import Reach
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Order:
     limits: Limits
     scratch: Path
     hidden: tuple[Path, ...]
+    reach: Reach | None = None
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def write_order(job: Job, scratch: Path, hidden: tuple[Path, ...]) -> bytes:
@@ -56,6 +60,8 @@ def write_order(job: Job, scratch: Path, hidden: tuple[Path, ...]) -> bytes:
         "limits": asdict(job.limits),
         "scratch": str(scratch),
         "hidden": [str(folder) for folder in hidden],
+        "reach": asdict(reach) if (reach := job.reach) else None,
+        "keys": {name: os.environ[name]} if reach and (name := reach.key_env) and name in os.environ else {},
     }
     return json.dumps(order).encode()
 
@@ -76,6 +82,8 @@ def read_order(data: bytes) -> Order:
         limits=Limits(**value["limits"]),
         scratch=Path(value["scratch"]),
         hidden=tuple(map(Path, value["hidden"])),
+        reach=Reach(**value["reach"]) if value["reach"] else None,
+        keys=value["keys"],
     )
 
 

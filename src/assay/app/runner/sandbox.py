@@ -14,12 +14,14 @@ import os
 import posixpath  # not pathlib: the hook sees every open and takes names as they were given
 import re
 import resource
+import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
 from assay.app.runner.jobs import Limits
+from assay.predictors.declared import Reach
 
 Args = tuple[object, ...]
 
@@ -67,13 +69,15 @@ def set_limits(limits: Limits) -> None:
         _lower(resource.RLIMIT_AS, _address_space_bytes() + limits.memory_bytes)
 
 
-def close_in(scratch: Path, hidden: Iterable[Path]) -> None:
+def close_in(scratch: Path, hidden: Iterable[Path], reach: Reach | None = None) -> None:
     """Installs the hook for the rest of this process.
 
     Only `scratch` may be written to. Nothing below `hidden`, and nothing of other processes in /proc, may be read. Native
-    modules load only from where Python imports from now.
+    modules load only from where Python imports from now. `reach` is the one host and port that may be connected to.
     """
     handlers = _Rules(scratch, hidden).handlers()
+    if reach is not None:
+        handlers = {**handlers, **_doors(reach)}
 
     def hook(event: str, args: Args) -> None:
         if (handler := handlers.get(event)) is not None:
@@ -81,6 +85,26 @@ def close_in(scratch: Path, hidden: Iterable[Path]) -> None:
 
     _disarm_fork_exec()
     sys.addaudithook(hook)
+
+
+def _doors(reach: Reach) -> Mapping[str, Callable[[Args], None]]:
+    """Lets name and addresses of one endpoint through; they are resolved now, so a name that changes later opens nothing."""
+    try:
+        found = socket.getaddrinfo(reach.host, reach.port, type=socket.SOCK_STREAM)
+    except OSError:
+        found = []
+    addresses = {address[4][:2] for address in found}
+
+    def resolve(args: Args) -> None:
+        if (args[0], args[1]) != (reach.host, reach.port):
+            raise PermissionError(f"a check may not look up {args[0]!r}")
+
+    def connect(args: Args) -> None:
+        address = args[1]
+        if not isinstance(address, tuple) or address[:2] not in addresses:
+            raise PermissionError(f"a check may not connect to {address!r}")
+
+    return {"socket.getaddrinfo": resolve, "socket.connect": connect}
 
 
 class _Rules:
