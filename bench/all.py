@@ -16,10 +16,11 @@ HERE = Path(__file__).resolve().parent
 # A name of a part stands for its scripts; any script is also a name of its own.
 PARTS = {
     "provenance": ("registry", "ledger", "manifest", "signing"),
-    "gate": ("gate_calibration", "evaluation_gate", "policy_expr"),
+    "gate": ("gate_calibration", "policy_expr"),
     "demo": ("demo",),
     "scan": ("scan", "deps", "secret_search"),
-    "evaluation": ("evaluation_evasion", "evaluation_privacy"),
+    "evaluation": ("evaluation_evasion", "evaluation_privacy", "evaluation_gate"),
+    "firewall": ("firewall", "firewall_proxy"),
 }
 QUICK = {
     "registry": ("--rounds", "30", "--reads", "100", "--repeats", "1"),

@@ -186,12 +186,12 @@ def test_a_table_is_not_attacked_as_an_image() -> None:
 
 
 def test_a_model_that_answers_at_random_is_found_out() -> None:
-    from assay.checks.robustness.attack_proof import is_random
+    from assay.predictors.constancy import change_of_answer
 
     rng = np.random.default_rng(0)
     stated = declared({"predictor": "python:a:b", "interface": {"classes": [0, 1]}})
     model = Predictor(FunctionModel(lambda batch: rng.integers(0, 2, len(batch)), stated))
-    assert is_random(model, np.zeros((50, 4)), 0)
+    assert change_of_answer(model, np.zeros((50, 4)))
 
 
 @pytest.mark.parametrize("kind", sorted(CORRUPTIONS))

@@ -7,27 +7,14 @@ false sense of security, 2018, section 3.1 (signs of masked gradients); Tramer e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from assay.checks.robustness.ball import Attack, Attacked, Ball, Target
-from assay.predictors.predictor import Capability, Loss, Predictor
-
-if TYPE_CHECKING:
-    from assay.predictors.predictor import Floats
+from assay.predictors.predictor import Capability, Loss
 
 PROBE_ROWS = 50
 BREAKS_LEAST = 0.95
 FLAT_SHARE = 0.05
 SURPRISE = 2.576  # two-sided 99 % normal quantile
-
-
-def is_random(predictor: Predictor, rows: Floats, seed: int) -> bool:
-    """Whether equal queries get different answers, in another order and asked anew."""
-    import numpy as np
-
-    order = np.random.default_rng(seed).permutation(len(rows))
-    first = predictor.labels(rows)
-    return not np.array_equal(predictor.labels(rows[order], again=True), first[order])
 
 
 def problems(target: Target, ball: Ball, attack: Attack, budget: int, found: Attacked, seed: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from assay.checks.robustness.attack_proof import is_random, masked_gradients, problems
+from assay.checks.robustness.attack_proof import masked_gradients, problems
 from assay.checks.robustness.ball import Attack, Attacked, Ball, Target
 from assay.checks.robustness.gradient_attacks import apgd_ce, apgd_dlr, pgd
 from assay.checks.robustness.ray_search import distances, ray_search
@@ -22,6 +22,7 @@ from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import AssayError, MalformedInput
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.predictors.constancy import change_of_answer
 from assay.predictors.plan import Way, plan
 from assay.predictors.predictor import Capability, Predictor, RowKind
 from assay.predictors.rows import EvaluationRows
@@ -97,9 +98,7 @@ def _examined(predictor: Predictor, rows: EvaluationRows, context: Context) -> I
     if not right.any():
         yield Skipped(ID, "the model gets no row right, so there is nothing to attack")
         return
-    reasons = ["equal queries give different answers, so a flip may be chance"] * is_random(
-        predictor, rows.features, context.seed
-    )
+    reasons = [reason for reason in (change_of_answer(predictor, rows.features),) if reason]
     target = Target(predictor, np.asarray(rows.features[right], np.float64), rows.target[right])
     planned = plan(WAYS, predictor.capabilities)
     yield from planned.impossible

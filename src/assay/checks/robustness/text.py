@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assay.checks.robustness.attack_proof import is_random
 from assay.checks.robustness.ball import margins
 from assay.checks.robustness.word_changes import replaced, variants, without, words_of
 from assay.core.assets import Asset, Kind
@@ -21,6 +20,7 @@ from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import AssayError, MalformedInput
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.predictors.constancy import change_of_answer
 from assay.predictors.predictor import Capability, Predictor, RowKind
 from assay.predictors.rows import EvaluationRows
 from assay.predictors.subject import skipped, subject
@@ -101,7 +101,7 @@ def _attacked(predictor: Predictor, rows: EvaluationRows, kinds: list[str], cont
         dict(options.get("synonyms") or {}),
     )
     right = predictor.labels(rows.features) == rows.target
-    problems = ["equal queries give different answers"] * is_random(predictor, rows.features, context.seed)
+    problems = [reason for reason in (change_of_answer(predictor, rows.features),) if reason]
     changes: list[Change] = []
     places = np.flatnonzero(right)
     for count, place in enumerate(places):
