@@ -10,6 +10,7 @@ anybody judges them. So `judge(facts_from_json(facts_as_json(found))) == judge(f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -22,9 +23,9 @@ MAX_TEXT = 1_000
 _SHAPED = frozenset(
     {"global", "use", "hidden", "swept"}
 )  # names and shapes of pickles, which are storable as they are made
-_NAMES = frozenset(
-    {"skops-type", "operator", "keras-object", "keras-function", "keras-call", "target"}
-)  # judged by exact name
+_NAMES = frozenset({"skops-type", "operator", "keras-object", "keras-function", "keras-call"})  # judged by exact name
+# What a configuration has built is a name only if it looks like one; anything else may hold a credential.
+_DOTTED = re.compile(r"[A-Za-z_]\w{0,63}(?:\.[A-Za-z_]\w{0,63})+", re.ASCII)
 
 
 class Fact(NamedTuple):
@@ -86,13 +87,14 @@ def _fact(kind: str, member: str, offset: int | None, data: Json) -> Fact:
 def _storable(fact: Fact) -> Fact:
     if fact.kind in _SHAPED and fact.member.isascii():
         return fact
-    data = fact.data if fact.kind in _SHAPED else tuple(_plain(part, fact.kind in _NAMES) for part in fact.data)
+    data = fact.data if fact.kind in _SHAPED else tuple(_plain(part, fact.kind) for part in fact.data)
     return Fact(fact.kind, plain_text(fact.member), fact.offset, data)
 
 
-def _plain(value: Any, is_name: bool) -> Any:  # Any: see Fact.data
+def _plain(value: Any, kind: str) -> Any:  # Any: see Fact.data
     if type(value) is not str:
         return value
+    is_name = kind in _NAMES or (kind == "target" and _DOTTED.fullmatch(value) is not None)
     return plain_text(value) if is_name else masked(plain_text(value))
 
 

@@ -12,7 +12,7 @@ from assay.core.decisions import Answer, RuleOutcome, RuleResult
 from assay.core.digests import shown
 from assay.core.outcomes import Measurement
 from assay.surfaces.reports import wording
-from assay.surfaces.reports.entries import entries_of, summary_of
+from assay.surfaces.reports.entries import Entry, entries_of, summary_of
 from assay.surfaces.reports.figures import Measured, measured_figures
 from assay.surfaces.reports.plots.svg import escaped
 from assay.surfaces.reports.results import CheckRun, DecisionReport, Figure, Report, ScanReport
@@ -131,7 +131,7 @@ def _scan(report: ScanReport) -> Iterator[str]:
     for entry in sorted(entries, key=lambda e: wording.WORST_FIRST.index(e.outcome)):
         place = f"{entry.path}:{entry.line}" if entry.line else entry.about
         yield (f'<tr><td class="{entry.outcome}">{escaped(str(entry.outcome))}</td><td><code>{escaped(entry.id)}</code></td>'
-               f"<td><code>{escaped(place)}</code></td><td>{escaped(entry.lines[0])}</td></tr>")  # fmt: skip
+               f"<td><code>{escaped(place)}</code></td><td>{escaped(entry.lines[0])}{_waiver(entry)}</td></tr>")  # fmt: skip
     yield "</tbody></table>"
     measured = [run for run in report.runs if run.measurements]
     if measured:
@@ -150,6 +150,10 @@ def _measurement(run: CheckRun, m: Measurement) -> str:
     valid = "" if m.valid else ' <span class="fail">not valid</span>'
     return (f"<tr><td><code>{escaped(run.check)}</code> on {escaped(run.asset)}</td><td>{escaped(m.metric + place)}</td>"
             f"<td>{m.value:.4g}{spread} {escaped(m.unit)}{valid}</td><td>{m.n:,}</td></tr>")  # fmt: skip
+
+
+def _waiver(entry: Entry) -> str:
+    return f'<br><span class="soft">waived by {escaped(entry.waived_by)}</span>' if entry.waived_by else ""
 
 
 def _scan_class(report: ScanReport) -> str:
