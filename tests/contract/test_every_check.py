@@ -21,11 +21,17 @@ from assay.statistics.tables import read_table, row_root
 CHECKS = discover().checks
 MODEL_CHECKS = [check for check in CHECKS.values() if Kind.MODEL in check.kinds]
 EVALUATIONS = [check for check in MODEL_CHECKS if check.family is Family.EVALUATION]
+# The healthy model classifies rows of a table; checks of images, texts and regressions have tests with models of their own.
+SUITED = [check for check in MODEL_CHECKS if check.suits(MODEL)]
 METRIC = re.compile(r"[a-z][a-z0-9_]*([.][a-z0-9_]+)*")
 ROWS = lines(loans("test").csv, 400)
 TRAIN = lines(loans("train").csv, 400)
 
 every = pytest.mark.parametrize("check", MODEL_CHECKS, ids=lambda check: check.id)
+every_suited = pytest.mark.parametrize("check", SUITED, ids=lambda check: check.id)
+every_suited_evaluation = pytest.mark.parametrize(
+    "check", [check for check in SUITED if check.family is Family.EVALUATION], ids=lambda check: check.id
+)
 every_evaluation = pytest.mark.parametrize("check", EVALUATIONS, ids=lambda check: check.id)
 
 
@@ -58,7 +64,7 @@ def test_the_same_seed_gives_the_same_outcomes(check: Check) -> None:
     assert run(check, healthy(seed=7)) == run(check, healthy(seed=7))
 
 
-@every
+@every_suited
 def test_a_healthy_model_gives_outcomes_that_hold_together(check: Check) -> None:
     found = run(check, healthy())
     assert any(isinstance(o, (Measurement, FileVerdict)) for o in found)
@@ -79,7 +85,12 @@ def test_a_healthy_model_gives_outcomes_that_hold_together(check: Check) -> None
             assert outcome.what and outcome.reason
 
 
-@every_evaluation
+def test_a_check_that_does_not_suit_a_model_says_so() -> None:
+    for check in (check for check in MODEL_CHECKS if not check.suits(MODEL)):
+        assert [type(o) for o in run(check, healthy())] == [Skipped], check.id
+
+
+@every_suited_evaluation
 def test_progress_ends_where_it_said_it_would(check: Check) -> None:
     steps = [o for o in run(check, healthy()) if isinstance(o, Progress)]
     assert steps[-1].done == steps[-1].total or steps[-1].total == 0 or "queried" in steps[-1].note
@@ -106,7 +117,7 @@ def test_broken_data_are_skipped_or_malformed_and_never_crash(check: Check, rows
     assert any(isinstance(o, (Skipped, Finding)) for o in found)
 
 
-@every_evaluation
+@every_suited_evaluation
 def test_rows_without_a_label_are_never_measured(check: Check) -> None:
     holed = re.sub(rb",[01]\n", b",\n", ROWS, count=1)
     found = outcomes(check, world(saved("logistic"), holed, TRAIN))
@@ -114,7 +125,7 @@ def test_rows_without_a_label_are_never_measured(check: Check) -> None:
     assert "no label" in found[0].reason
 
 
-@every_evaluation
+@every_suited_evaluation
 def test_missing_cells_that_the_model_cannot_read_are_a_skip(check: Check) -> None:
     found = outcomes(check, world(saved("no-imputer"), loans("test").csv, TRAIN))
     assert [type(o) for o in found] == [Skipped]
@@ -177,7 +188,7 @@ def test_listing_the_checks_imports_no_library() -> None:
 
 SEALED = """
 import sys
-from tests.contract.material import lines, loans, run, saved, world
+from tests.contract.material import MODEL, lines, loans, run, saved, world
 from tests.contract.test_every_check import MODEL_CHECKS, ROWS, TRAIN
 where = world(saved("logistic"), ROWS, TRAIN)
 for check in MODEL_CHECKS:

@@ -10,6 +10,7 @@ from assay.statistics.bootstrap import DRAWS, Draws, redrawn
 from assay.statistics.inputs import Bools, Floats, Ints, checked_groups, flags, same_rows
 from assay.statistics.results import Interval
 
+SHRUNK_DRAWS = 400
 CELLS = 4
 """Kinds of row in a group: both wrong, only the baseline right, only the candidate right, both right."""
 
@@ -46,6 +47,23 @@ def shrunk_gap(hits: Sequence[int], counts: Sequence[int]) -> float:
     spread = max(0.0, float(excess / (weight.sum() - (weight**2).sum() / weight.sum())))
     kept = spread / (spread + noise)
     return float(np.ptp(kept * (shares - mean)))
+
+
+def shrunk_gap_interval(hits: Sequence[int], counts: Sequence[int], seed: int, level: float = 0.95) -> Interval:
+    """Two-sided percentile interval of the shrunk gap over binomial resamples of each group, widened to hold the estimate."""
+    hit, size = checked_groups(hits, counts)
+    drawn = np.random.default_rng(seed).binomial(size.astype(np.int64), hit / size, (SHRUNK_DRAWS, hit.size))
+    gaps = [shrunk_gap(row.tolist(), list(counts)) for row in drawn]
+    low, high = np.quantile(gaps, [(1 - level) / 2, (1 + level) / 2])
+    found = shrunk_gap(hits, counts)
+    return Interval(
+        found,
+        min(float(low), found),
+        max(float(high), found),
+        level,
+        "empirical Bayes, binomial resamples",
+        int(size.sum()),
+    )
 
 
 def gap_change_interval(

@@ -119,7 +119,7 @@ def _questions(predictor: Predictor, rows: EvaluationRows) -> list[Question]:
 def _gap(question: Question, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
     import numpy as np
 
-    from assay.statistics.gaps import gap_interval, shrunk_gap
+    from assay.statistics.gaps import gap_interval, shrunk_gap_interval
 
     names, everyone = _places(rows)
     group = everyone[question.asked]
@@ -141,9 +141,10 @@ def _gap(question: Question, rows: EvaluationRows, seed: int) -> Iterator[Outcom
         high=found.high, level=found.level, method=found.method, kind="gap", table=sha256(table.data),
         limit={"groups": names, "hits": hits, "counts": counts},
     )  # fmt: skip
+    shrunk = shrunk_gap_interval(kept_hits, kept_counts, seed)
     yield Measurement(
-        metric=f"{question.metric}_shrunk", value=shrunk_gap(kept_hits, kept_counts), unit="share", better="lower", n=found.n,
-        method="empirical Bayes", kind="mean",
+        metric=f"{question.metric}_shrunk", value=shrunk.estimate, unit="share", better="lower", n=shrunk.n, low=shrunk.low,
+        high=shrunk.high, level=shrunk.level, method=shrunk.method, kind="mean",
     )  # fmt: skip
     for place in filled:
         yield _rate(question, names[place], hits[place], counts[place])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Flags = npt.NDArray[np.bool_]
 
 ID = "quality.missing_values"
+MIN_ROWS = 30
 
 
 @check(
@@ -47,6 +48,11 @@ def missing_values(asset: Asset, context: Context) -> Iterator[Outcome]:
     rates = sorted({float(rate) for rate in context.options.get("rates") or ()})
     if not rates or not all(0 < rate < 1 for rate in rates):
         yield Skipped(ID, f"no such share of cells: {rates[:5]}")
+        return
+    if examined.rows.n < MIN_ROWS or len(set(examined.rows.target.tolist())) < 2:
+        yield Skipped(
+            ID, f"{examined.rows.n} rows of {len(set(examined.rows.target.tolist()))} classes: too few to say anything"
+        )
         return
     from assay.statistics.intervals import share_interval
 

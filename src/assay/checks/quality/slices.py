@@ -64,6 +64,9 @@ def slices(asset: Asset, context: Context) -> Iterator[Outcome]:
             f"too few rows: {rows.n}; {4 * least} are needed to find slices on one half and confirm them on the other",
         )
         return
+    if len(set(rows.target.tolist())) < 2:
+        yield Skipped(ID, "one class only: where the model errs would say more about the data than about it")
+        return
     import numpy as np
 
     yield Progress(0, 2, "predicting")
