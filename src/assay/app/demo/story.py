@@ -380,5 +380,15 @@ assets:
     trained_on: [applications]
     tested_on: [holdout]
     built_by: training-code
+checks:
+  "model_file.*": {{}}
+  "code.*": {{}}
+  "infrastructure.*": {{}}
+  "dependency.*": {{}}
+  quality.accuracy: {{}}
+  quality.calibration: {{}}
+  fairness.group_gaps: {{}}
+  robustness.tabular: {{}}
+  privacy.membership: {{shadows: 8}}
 policies: [policies/production.yaml]
 """
