@@ -19,6 +19,7 @@ A body that does not fit its shape raises `UnknownPart`: what is not understood 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,12 +80,12 @@ class Seen:
         self.parts.append(part)
 
 
-class Shape:
+class Shape(ABC):
     """What may stand at one place; `walk` adds the texts found there to what was seen."""
 
+    @abstractmethod
     def walk(self, value: Json, path: Path, seen: Seen) -> None:
         """Raises `UnknownPart` where `value` does not fit."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
