@@ -5,11 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.surface.shop import ASSAY, Shop
+
+from assay.app.runner.nursery import kept
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,13 @@ class Played:
     shop: Shop
     text: str
     code: int
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_are_kept() -> Iterator[None]:
+    """Commands that run in this process share their worker servers; those in processes of their own start new ones."""
+    with kept():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from assay.core.errors import MissingExtra, Refused, Undecided
 from assay.formats.skops_file import skops_facts
 from assay.predictors.declared import Declared
 from assay.predictors.predictor import Capability, Info, Loss, Predictor, RowKind, Slope, Trainer
+from assay.predictors.skops_import import import_skops
 
 if TYPE_CHECKING:
     from assay.predictors.predictor import Batch, Labels
@@ -41,7 +42,7 @@ def load_skops(data: bytes) -> Any:  # Any: scikit-learn has no types
         named = [found.qualified for found in facts.unlisted] + list(facts.problems)
         raise Refused("the model is not loaded", "; ".join(named[:5]), "run `assay check --only model_file.*` on it")
     try:
-        from skops.io import loads
+        loads = import_skops().loads
     except ImportError as error:
         raise MissingExtra("cannot load the model", str(error), "pip install 'assay[ml]'") from error
     with warnings.catch_warnings():

@@ -28,6 +28,7 @@ from assay.app.project import Project, read_project
 from assay.app.promote import Promoted, promote, rollback
 from assay.app.register import Description, register
 from assay.app.runner.jobs import Event
+from assay.app.runner.nursery import kept
 from assay.app.train import Trained, train
 from assay.app.trust_setup import Member, first_policy
 from assay.app.verify import Demand
@@ -87,7 +88,7 @@ def play(folder: Path, watch: Watch, *, state: Path | None = None) -> Iterator[S
     data = tables()
     _clear(folder)
     _lay_out(folder, data)
-    with _workspace(folder, state) as workspace:
+    with _workspace(folder, state) as workspace, kept():
         story = _Story(workspace, read_project(folder / "assay.yaml"), folder, data, watch)
         yield from story.steps()
         yield story.ending()

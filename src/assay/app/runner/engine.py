@@ -35,7 +35,7 @@ from assay.app.runner.jobs import (
     Started,
     State,
 )
-from assay.app.runner.nursery import Born, Gone, Nursery, NurseryDied
+from assay.app.runner.nursery import Born, Gone, Nursery, NurseryDied, borrow, give_back
 from assay.app.runner.orders import check_module, write_order
 from assay.app.runner.sandbox import unenforced_limits
 from assay.core.errors import MalformedInput
@@ -64,12 +64,11 @@ def run(jobs: Sequence[Job], *, now: Clock, workers: int | None = None, hidden: 
 def _events(jobs: tuple[Job, ...], now: Clock, workers: int, hidden: tuple[Path, ...]) -> Iterator[Event]:
     if not jobs:
         return
-    with tempfile.TemporaryDirectory(prefix="assay-", ignore_cleanup_errors=True) as scratch:
-        engine = _Engine(now, workers, hidden, Path(scratch))
-        try:
-            yield from engine.events(jobs)
-        finally:
-            engine.close()
+    engine = _Engine(now, workers, hidden)
+    try:
+        yield from engine.events(jobs)
+    finally:
+        engine.close()
 
 
 @dataclass
@@ -89,8 +88,8 @@ class _Child:
 
 
 class _Engine:
-    def __init__(self, now: Clock, workers: int, hidden: tuple[Path, ...], scratch: Path) -> None:
-        self._now, self._workers, self._hidden, self._scratch = now, workers, hidden, scratch
+    def __init__(self, now: Clock, workers: int, hidden: tuple[Path, ...]) -> None:
+        self._now, self._workers, self._hidden = now, workers, hidden
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, _Child] = {}
         self._waiting: dict[Nursery, deque[tuple[int, Job]]] = {}
@@ -115,13 +114,14 @@ class _Engine:
         if group:
             needs = sorted({need for _, job in group for need in job.needs})
             modules = sorted({name for _, job in group if (name := check_module(job)).startswith("assay.")})
-            nursery = Nursery(tuple(needs), tuple(modules), self._scratch)
+            nursery = borrow(tuple(needs), tuple(modules))
             self._waiting[nursery] = deque(group)
             self._selector.register(nursery, selectors.EVENT_READ, nursery)
 
     def close(self) -> None:
+        busy = {child.nursery for child in self._children.values()}
         for nursery in self._waiting:
-            nursery.close()
+            nursery.close() if nursery in busy else give_back(nursery)
         for child in self._children.values():
             self._stop_listening(child)
         self._selector.close()
@@ -141,7 +141,7 @@ class _Engine:
                     yield from self._bury(nursery, error)
 
     def _start(self, nursery: Nursery, number: int, job: Job) -> None:
-        scratch = self._scratch / str(number)
+        scratch = nursery.scratch / str(number)
         pipe, theirs = os.pipe()
         try:
             with tempfile.TemporaryFile() as order:

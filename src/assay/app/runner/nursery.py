@@ -1,5 +1,9 @@
 """Our end of a worker server: starts it, sends it jobs and kills, and hears of births and deaths.
 
+    with kept():                      # several runs of this process share their servers
+        nursery = borrow(("ml",), ())
+        give_back(nursery)            # outside of `kept` this ends it
+
 The server is a plain Python, told what to import; the program that called us is not imported again, whatever it is
 (console script, `python -m`, pytest, standard input). Its environment is short, so no secret of ours is in it, and hash seed
 and thread counts are fixed, so that equal seeds give equal answers.
@@ -10,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -71,12 +76,17 @@ class Gone:
 
 
 class Nursery:
-    """A running worker server that preloads what the extras in `needs` bring, and `modules`."""
+    """A running worker server that preloads what the extras in `needs` bring, and `modules`.
 
-    def __init__(self, needs: tuple[str, ...], modules: tuple[str, ...], scratch: Path) -> None:
+    Its folder `scratch` is its own and goes with it.
+    """
+
+    def __init__(self, needs: tuple[str, ...], modules: tuple[str, ...]) -> None:
         if os.name != "posix" or not sys.executable:
             raise Undecided("checks cannot be run here", "they need a POSIX system and a Python executable")
         self.is_ready = False
+        self.scratch = scratch = Path(tempfile.mkdtemp(prefix="assay-"))
+        self.nature = _nature(needs)
         self._ready_by = time.monotonic() + READY_WITHIN_S
         self._heard = b""
         self._control, theirs = socket.socketpair()
@@ -96,6 +106,11 @@ class Nursery:
                 env=_environment(scratch), pass_fds=(theirs.fileno(),), start_new_session=True,
             )  # fmt: skip
         self._control.setblocking(False)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the server has not ended."""
+        return self._process.poll() is None
 
     def fileno(self) -> int:
         """For a selector: readable when there are reports."""
@@ -153,6 +168,7 @@ class Nursery:
             self._process.kill()
             self._process.wait()
         self._said.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _send(self, data: bytes, descriptors: list[int]) -> None:
         try:
@@ -164,6 +180,47 @@ class Nursery:
         self._said.seek(0)
         lines = self._said.read(1 << 20).decode("utf-8", "replace").strip().splitlines()
         return f"the worker server ended: {lines[-1][:300]}" if lines else "the worker server ended without a word"
+
+
+_kept: list[Nursery] | None = None  # idle servers, while some `kept` is open
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Within it, servers of runs that ended in order serve later runs, which saves the imports; at its end they end."""
+    global _kept
+    if _kept is not None:
+        yield
+        return
+    _kept = []
+    try:
+        yield
+    finally:
+        idle, _kept = _kept, None
+        for nursery in idle:
+            nursery.close()
+
+
+def borrow(needs: tuple[str, ...], modules: tuple[str, ...]) -> Nursery:
+    """An idle server that was started as this one would be, else a new one."""
+    for nursery in _kept or ():
+        if nursery.nature == _nature(needs) and nursery.is_alive and _kept:
+            _kept.remove(nursery)
+            return nursery
+    return Nursery(needs, modules)
+
+
+def give_back(nursery: Nursery) -> None:
+    """Keeps a server that has no children for the next run, if servers are kept; ends it otherwise."""
+    if _kept is not None and nursery.is_ready:
+        _kept.append(nursery)
+    else:
+        nursery.close()
+
+
+def _nature(needs: tuple[str, ...]) -> tuple[object, ...]:
+    """What makes two servers alike: what they preload, what they were told of the world, and whose child they are."""
+    return needs, tuple(_import_paths()), tuple(os.environ.get(name) for name in _PASSED_ON), os.getpid()
 
 
 def _environment(scratch: Path) -> Mapping[str, str]:
