@@ -8,7 +8,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -123,7 +122,5 @@ def test_the_scan_path_needs_the_standard_library_only(folder: Path) -> None:
 def test_a_large_file_is_mapped_and_hashed(folder: Path) -> None:
     data = pickle.dumps({"x": bytes(6 << 20)})
     (folder / "fine.pkl").write_bytes(data)
-    began = time.process_time()
     (found,) = scan([str(folder)], Scan())
     assert found.judgement.verdict is Verdict.CLEAN and found.sha256 == hashlib.sha256(data).hexdigest()
-    assert time.process_time() - began < 2
