@@ -94,8 +94,8 @@ def _details(rule: RuleResult, terminal: Terminal) -> Iterator[str]:
         yield from terminal.fact("fix", wording.fix(rule))
     if rule.waiver:
         yield from terminal.fact("waiver", shown(rule.waiver))
-    for cited in rule.evidence:
-        yield from terminal.fact("from", wording.evidence(cited))
+    if rule.evidence and rule.outcome is not RuleOutcome.NOT_APPLICABLE:  # signer and age stand in the list below
+        yield from terminal.fact("from", ", ".join(f"{cited.alias} {short(cited.digest)}" for cited in rule.evidence))
     if rule.refs:
         yield from terminal.fact("refs", ", ".join(rule.refs))
 
