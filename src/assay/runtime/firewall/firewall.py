@@ -16,7 +16,7 @@ from assay.core.digests import sha256
 from assay.runtime.firewall.policy import Block, FirewallPolicy, Setting
 from assay.runtime.firewall.redaction import redacted
 from assay.runtime.firewall.scanner import Mark, NotRun, Scan, Subject, TimedOut
-from assay.runtime.firewall.scanners.classifier import classifier
+from assay.runtime.firewall.scanners.classifier import classifier, warm
 from assay.runtime.firewall.scanners.exfiltration import exfiltration
 from assay.runtime.firewall.scanners.hidden import hidden
 from assay.runtime.firewall.scanners.injection import injection
@@ -49,11 +49,13 @@ EMPTY = Context()
 
 
 class Firewall:
-    """One policy, ready to check."""
+    """One policy, ready to check; where it names a classifier, making one waits until that is loaded."""
 
     def __init__(self, policy: FirewallPolicy, scanners: Mapping[str, Scan] = SCANNERS) -> None:
         self.policy = policy
         self._scanners = scanners
+        if policy.classifier is not None and policy.uses("classifier"):
+            warm(policy.classifier)
 
     def check(self, segments: Segment | Sequence[Segment], route: str = "default", context: Context = EMPTY) -> Verdict:
         """Scans every segment; never raises because of what a text holds.

@@ -118,3 +118,8 @@ class FirewallPolicy:
     tools: Tools = Tools()
     allowed_texts: frozenset[Digest] = frozenset()
     classifier: Classifier | None = None
+
+    def uses(self, scanner: str) -> bool:
+        """Whether any block of any route asks for a scanner."""
+        blocks = [block for route in self.routes.values() for block in route.blocks]
+        return any(setting.scanner == scanner for block in blocks for setting in block.scanners)

@@ -1,21 +1,33 @@
 """What runs in the worker: loads `model.onnx` and `tokenizer.json` of a folder, then answers text by text.
 
 The folder is named by the digest of both files, so nobody swaps the model below a policy. The model takes `input_ids` and what
-else it asks for of `attention_mask` and `token_type_ids`, and gives one logit, or two of which the second is for attacks.
-Long texts are cut into windows; the highest score counts.
+else it asks for of `attention_mask` and `token_type_ids`. It gives one logit, or two of which the second is for attacks; or
+one for each purpose, in outputs named `prompts` and `documents`. Such a model reads folded text, any other one the text as it
+came. Long texts are cut into windows that overlap; the highest logit counts, less the threshold that the metadata of the
+model has for texts of as many windows (`thresholds`: {purpose: one a bucket}), since more windows have more chances.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from multiprocessing.connection import Connection
+import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from assay.core.digests import digest_of, sha256
+from assay.formats.text.fold import folded
+from assay.runtime.firewall.classifier.wire import receive, send
 
 FILES = ("model.onnx", "tokenizer.json")
-TOKENS, STRIDE, MAX_WINDOWS = 128, 96, 64
+PURPOSES = ("prompts", "documents")
+TOKENS, STRIDE, MAX_WINDOWS = 64, 48, 64
+BUCKETS = (1, 2, 4, 16)  # windows of texts that share a threshold: 1, 2, up to 4, up to 16, and more
+
+
+class Refused(Exception):
+    """The text cannot be scored whole; the argument says why."""
 
 
 def digest_of_folder(folder: Path) -> str:
@@ -23,21 +35,39 @@ def digest_of_folder(folder: Path) -> str:
     return digest_of({name: sha256((folder / name).read_bytes()) for name in FILES})
 
 
-def serve(pipe: Connection, folder: str, wanted: str) -> None:
-    """Sends (True, "") when it is ready and (True, score) for each text, or (False, why) and ends."""
+def bucket_of(windows: int) -> int:
+    """Which threshold is meant for a text of so many windows."""
+    return next((i for i, most in enumerate(BUCKETS) if windows <= most), len(BUCKETS))
+
+
+def windows_of(tokenizer: Any, text: str) -> list[Any]:
+    """The encodings of the windows of a text, each of at most `TOKENS` tokens; the last is as short as what is left."""
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(TOKENS, stride=TOKENS - STRIDE)
+    whole = tokenizer.encode(text)
+    return [whole, *whole.overflowing]
+
+
+def serve(descriptor: int, folder: str, wanted: str) -> None:
+    """Answers over the socket until its other end is closed; the first message says whether the classifier is loaded."""
+    pipe = socket.socket(fileno=descriptor)
     try:
-        scorer = _Scorer(Path(folder), wanted)
-        pipe.send((True, ""))
+        scorer = Scorer(Path(folder), wanted)
+        send(pipe, {"score": 0.0})
         while True:
-            pipe.send((True, scorer.score(pipe.recv())))
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+            asked = receive(pipe)
+            try:
+                send(pipe, {"score": scorer.score(asked["text"], asked["purpose"])})
+            except Refused as refused:
+                send(pipe, {"why": str(refused)})
+    except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
         return
     except Exception as error:  # noqa: BLE001 - the process ends here, and the other side must learn why
-        pipe.send((False, f"{type(error).__name__}: {error}"[:300]))
+        send(pipe, {"why": f"{type(error).__name__}: {error}"[:300], "is_over": True})
 
 
-class _Scorer:
-    """The loaded classifier. Its libraries have no types, so they are Any."""
+class Scorer:
+    """A loaded classifier. Its libraries have no types, so they are Any."""
 
     def __init__(self, folder: Path, wanted: str) -> None:
         if (found := digest_of_folder(folder)) != wanted:
@@ -53,22 +83,38 @@ class _Scorer:
             str(folder / FILES[0]), chosen, providers=["CPUExecutionProvider"]
         )
         self._inputs = {item.name for item in self._session.get_inputs()}
+        self._purposes = {item.name for item in self._session.get_outputs()} & set(PURPOSES)
+        said = self._session.get_modelmeta().custom_metadata_map
+        self._thresholds: dict[str, Sequence[float]] = json.loads(said.get("thresholds", "{}"))
         self._tokenizer: Any = Tokenizer.from_file(str(folder / FILES[1]))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(TOKENS, stride=TOKENS - STRIDE)
 
-    def score(self, text: str) -> float:
-        whole = self._tokenizer.encode(text.encode("utf-8", "replace").decode())
-        windows = [whole, *whole.overflowing]
+    def score(self, text: str, purpose: str) -> float:
+        """The score in 0..1, 0.5 at the threshold.
+
+        Raises:
+            Refused: the text has too many windows.
+        """
+        logit, windows = self.logit(text, purpose)
+        if purpose in self._thresholds:
+            logit -= self._thresholds[purpose][bucket_of(windows)]
+        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+
+    def logit(self, text: str, purpose: str) -> tuple[float, int]:
+        """The highest logit of the windows, and how many there are.
+
+        Raises:
+            Refused: there are too many.
+        """
+        windows = windows_of(self._tokenizer, folded(text) if self._purposes else text)
         if len(windows) > MAX_WINDOWS:
-            raise ValueError(f"more than {MAX_WINDOWS} windows")
-        return max(self._one(window) for window in windows)
+            raise Refused(f"more than {MAX_WINDOWS} windows of {TOKENS} tokens")
+        return max(self._one(window, purpose) for window in windows), len(windows)
 
-    def _one(self, window: Any) -> float:
+    def _one(self, window: Any, purpose: str) -> float:
         import numpy as np
 
         given = {"input_ids": window.ids, "attention_mask": window.attention_mask, "token_type_ids": window.type_ids}
         fed = {name: np.array([values], dtype=np.int64) for name, values in given.items() if name in self._inputs}
-        logits = [float(x) for x in np.asarray(self._session.run(None, fed)[0]).reshape(-1)]
-        logit = logits[0] if len(logits) == 1 else logits[1] - logits[0]
-        return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+        wanted = [purpose] if purpose in self._purposes else None
+        logits = [float(x) for x in np.asarray(self._session.run(wanted, fed)[0]).reshape(-1)]
+        return logits[0] if len(logits) == 1 else logits[1] - logits[0]
