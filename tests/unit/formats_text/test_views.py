@@ -71,9 +71,16 @@ def test_every_character_of_a_fold_has_its_place(text: str) -> None:
         if text.isascii():
             continue
         starts = fold.starts_in(text)
-        assert len(starts) == len(whole) + 1 and starts == sorted(starts)
+        assert len(starts) == len(whole) + 1 and list(starts) == sorted(starts)
         for at, char in enumerate(whole):
             assert char in fold[ord(text[starts[at]])]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=40))
+def test_a_text_is_folded_as_its_characters_one_by_one(text: str) -> None:
+    assert folded(text) == "".join(AS_READ[ord(c)] for c in text)
+    assert bared(text) == "".join(BARE[ord(c)] for c in text)
 
 
 @settings(max_examples=150, deadline=None)

@@ -98,7 +98,7 @@ _TURNED = PatternSet(
      ("spaced", "|".join(r"[\s.\-_*]{1,3}".join(re.escape(word.replace(" ", ""))) for word in _WORDS)),
      ("leet", "|".join("".join(_LEET.get(c, re.escape(c)) for c in word) for word in _WORDS))]
 )  # fmt: skip
-_UNLEET = str.maketrans("4@31!|05$7+98", "aaeiiiosst" + "tgb")
+_UNLEET = tuple(zip("4@31!|05$7+98", "aaeiiiossttgb", strict=True))
 _SPACED = Pattern(r"((?:\b\w[\s.\-_*]{1,3}){4,}\w\b)")
 
 
@@ -137,7 +137,9 @@ def _turned(text: str, plain: str) -> Iterator[Piece]:
             for span in _SPACED.spans(text):
                 yield Piece(how, span.start, span.end, _joined(span.text))
         elif how == "leet":
-            read = plain.translate(_UNLEET)
+            read = plain
+            for sign, letter in _UNLEET:
+                read = read.replace(sign, letter)
             if read != plain and any(word in read and word not in plain for word in _WORDS):
                 yield Piece(how, 0, len(text), read)
         else:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from itertools import accumulate
+from collections.abc import Callable, Sequence
 
 _LOOK_ALIKES = (
     ("a", "аαɑ⍺"), ("b", "вьƅ"), ("c", "сϲᴄↄ"), ("d", "ԁɗ"), ("e", "еєҽεℯ"), ("g", "ɡց"), ("h", "һհн"), ("i", "іιıɩӏ׀∣ɪ"), ("j", "јϳ"),
     ("k", "кκᴋ"), ("l", "ⅼǀ"), ("m", "мⅿ"), ("n", "пոռ"), ("o", "оοσօᴏ०০੦૦௦౦೦൦〇"), ("p", "рρ"), ("q", "ԛզ"), ("r", "гᴦᴿ"), ("s", "ѕꜱ"),
     ("t", "тτᴛ"), ("u", "υսᴜцʋ"), ("v", "ѵνᴠ"), ("w", "ԝшѡᴡ"), ("x", "хχ"), ("y", "уүγʏ"), ("z", "ᴢʐ"),
-    ("'", "‘’‛′`´ʼ"), ('"', "“”„″«»"), ("-", "‐‑‒–—―−"), (".", "․。"), (",", "‚،"), ("/", "⁄∕"), (":", "ː∶"),
+    ("'", "‘’‛′´ʼ"), ('"', "“”„″«»"), ("-", "‐‑‒–—―−"), (".", "․。"), (",", "‚،"), ("/", "⁄∕"), (":", "ː∶"),
 )  # fmt: skip
 _TABLE = {ord(c): latin for latin, others in _LOOK_ALIKES for c in others}
 _INVISIBLE = frozenset(
@@ -26,9 +25,7 @@ _INVISIBLE = frozenset(
 )  # fmt: skip
 
 
-_UNSEEN = re.compile(  # the same as ranges, since a long list of characters is searched one by one
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e01ef]"
-)
+MOST_KINDS = 24  # so many replacements cost less than one look at every character
 
 
 class Fold(dict[int, str]):
@@ -42,13 +39,32 @@ class Fold(dict[int, str]):
         self[code] = said = self._one(code)
         return said
 
-    def starts_in(self, text: str) -> list[int]:
+    def starts_in(self, text: str) -> Sequence[int]:
         """For each character of the folded `text`, and for its end, the index in `text` of the character that it came from."""
-        widths = [len(self[ord(c)]) for c in text]
-        starts = [len(text)] * (sum(widths) + 1)
-        for index, (end, width) in enumerate(zip(accumulate(widths), widths, strict=True)):
-            starts[end - width : end] = [index] * width
+        uneven = "".join(c for c in set(text) if len(self[ord(c)]) != 1)
+        if not uneven:
+            return range(len(text) + 1)
+        starts: list[int] = []
+        done = 0
+        for found in re.finditer(f"[{re.escape(uneven)}]", text):
+            at = found.start()
+            starts += range(done, at)
+            starts += [at] * len(self[ord(found.group())])
+            done = at + 1
+        starts += range(done, len(text) + 1)
         return starts
+
+    def beyond_ascii(self, text: str) -> str:
+        """`text` with at least every character beyond ASCII folded; kind by kind where there are few, which is far quicker."""
+        changed = [(c, self[ord(c)]) for c in set(text) if c > "\x7f" and self[ord(c)] != c]
+        if len(changed) > MOST_KINDS or not all(self._is_final(said) for _, said in changed):
+            return text.translate(self)
+        for c, said in changed:
+            text = text.replace(c, said)
+        return text
+
+    def _is_final(self, said: str) -> bool:
+        return all(c <= "\x7f" or self[ord(c)] == c for c in said)
 
 
 def _as_read(code: int) -> str:
@@ -71,11 +87,12 @@ BARE = Fold(_bare)
 
 def folded(text: str) -> str:
     """`text` as it reads, in lower case."""
-    return text.lower() if text.isascii() else text.translate(AS_READ)
+    if text.isascii():
+        return text.lower()
+    # In UTF-8 `lower` changes ASCII alone; the rest is folded by its table, which `str.lower` does not know.
+    return AS_READ.beyond_ascii(text).encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def bared(text: str) -> str:
     """`text` in compatibility form and without invisible characters, its case, accents and scripts kept."""
-    if text.isascii() or (unicodedata.is_normalized("NFKC", text) and not _UNSEEN.search(text)):
-        return text
-    return text.translate(BARE)
+    return text if text.isascii() else BARE.beyond_ascii(text)

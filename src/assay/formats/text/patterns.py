@@ -74,9 +74,14 @@ class Pattern:
 
     def spans(self, text: str) -> list[Span]:
         """Where it occurs, in order, without overlaps; the whole match, or its first group if it has one."""
-        if not text.isascii():
-            text = utf8(text).decode()  # the same length: a surrogate becomes one `?`
         group = 1 if self._pattern.groups else 0
-        return [
-            Span(found.start(group), found.end(group), found.group(group)) for found in self._pattern.finditer(text)
-        ]
+        data = utf8(text)
+        spans: list[Span] = []
+        at = done = 0  # the same place in characters and in bytes
+        for found in self._pattern.finditer(data):
+            start, end = found.span(group)
+            at += start - done if text.isascii() else len(data[done:start].decode())
+            done = start
+            said = data[start:end].decode()
+            spans.append(Span(at, at + len(said), said))
+        return spans

@@ -10,7 +10,7 @@ text was then not looked at whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,7 +41,7 @@ class View:
         return first, max(first, self._starts[max(start, end - 1)] + (end > start))
 
     @cached_property
-    def _starts(self) -> list[int]:
+    def _starts(self) -> Sequence[int]:
         return (BARE if self.keeps_case else AS_READ).starts_in(self.raw)
 
 

@@ -149,8 +149,8 @@ class _Call:
         except Exception as error:  # noqa: BLE001 - a fault in a scanner must neither end the request nor pass it
             return State.FAILED, f"{type(error).__name__} in the scanner"
         if setting.scanner in SCORED:
-            self.score = max([self.score, *(mark.score for mark in marks)])
-        found = [hit for mark in marks if (hit := self._hit(number, mark, setting)) is not None]
+            self.score = max((self.score, *[mark.score for mark in marks]))
+        found = [hit for mark in marks if (hit := self._hit(number, mark, setting)) is not None] if marks else ()
         self.hits += found
         return (State.HIT if found else State.PASSED), ""
 
@@ -171,10 +171,13 @@ class _Call:
         for record in self.records:
             if not record.state.has_run and not record.fails_open:
                 reason = reason or f"{record.name} did not run: {record.why}"
-        worst = max((hit.action for hit in self.hits), key=lambda action: action.rank, default=Action.ALLOW)
+        worst = Action.ALLOW
+        hits: tuple[Hit, ...] = ()
+        if self.hits:
+            worst = max((hit.action for hit in self.hits), key=lambda action: action.rank)
+            hits = tuple(sorted(self.hits, key=lambda hit: (hit.segment, hit.start, hit.end, hit.rule)))
         proposed = Action.BLOCK if reason else worst
         action = Action.ALLOW if self.policy.is_dry_run else proposed
-        hits = tuple(sorted(self.hits, key=lambda hit: (hit.segment, hit.start, hit.end, hit.rule)))
         texts = tuple(segment.text for segment in segments)
         if action is Action.REDACT:
             texts = tuple(redacted(text, [h for h in hits if h.segment == i]) for i, text in enumerate(texts))

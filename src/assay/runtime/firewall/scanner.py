@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from assay.formats.text.views import Views, views_of
 from assay.runtime.firewall.policy import FirewallPolicy
@@ -23,8 +24,7 @@ class TimedOut(NotRun):
     """It was abandoned at its deadline."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Something that a scanner saw at `start` to `end` of the text, with a score in 0..1."""
 
     rule: str

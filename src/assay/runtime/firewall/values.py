@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import NamedTuple
 
 from assay.core.canonical import Json
 from assay.core.digests import Digest, digest_of, sha256
@@ -65,7 +66,7 @@ class State(StrEnum):
     @property
     def has_run(self) -> bool:
         """Whether the whole text was looked at."""
-        return self in (State.PASSED, State.HIT)
+        return self is State.PASSED or self is State.HIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,7 @@ class Hit:
         }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class ScannerRecord:
+class ScannerRecord(NamedTuple):
     """How one scanner ended on one segment; `why` is told where it did not run. `took_us` is wall time."""
 
     name: str

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from itertools import islice
 from zlib import crc32
 
 from assay.formats.text.fold import folded
@@ -28,8 +29,10 @@ REACH, NEAR = 8, 2  # words between two meanings that still belong together, and
 KEPT = 5  # meanings that a later one is set in order with
 MEANINGS = 32  # room for so many
 _TOKEN = re.compile(r"[^\W_]+|[.!?\n:。！？]")
+_WORD = re.compile(r"[^\W_]+")
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _STOPS = frozenset(".!?\n:。！？")
+_ASCII = bytes(c if c < 128 and chr(c).isalnum() else ord("." if chr(c) in _STOPS else " ") for c in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,14 @@ def _sorted(table: dict[str, set[int]]) -> dict[str, tuple[int, ...]]:
 
 
 def tokens_of(plain: str) -> list[str]:
-    """Words and sentence marks of a folded text; scripts without blanks are cut at the words of the lexicon."""
+    """Words and sentence marks of a folded text; scripts without blanks are cut at the words of the lexicon.
+
+    In ASCII every mark that ends a sentence is told as a full stop.
+    """
+    if plain.isascii():
+        return plain.encode().translate(_ASCII).replace(b".", b" . ").decode().split()
     found: list[str] = _TOKEN.findall(plain)
-    if plain.isascii() or not _CJK.search(plain):
+    if not _CJK.search(plain):
         return found
     cut = lexicon().unspaced
     return [part for token in found for part in (cut.findall(token) if _CJK.search(token) else (token,))]
@@ -150,5 +158,5 @@ def place_of(plain: str, first: int, last: int) -> tuple[int, int]:
     """Where words `first` to before `last` stand in a folded text; the whole text where words are cut from unspaced script."""
     if not plain.isascii() and _CJK.search(plain):
         return 0, len(plain)
-    found = [token.span() for token in _TOKEN.finditer(plain) if token.group() not in _STOPS]
-    return found[first][0], found[min(last, len(found)) - 1][1]
+    found = list(islice(_WORD.finditer(plain), first, last))
+    return found[0].start(), found[-1].end()

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 from assay.runtime.firewall.model.features import (
     BITS,
@@ -29,11 +30,11 @@ from assay.runtime.firewall.model.features import (
 
 BUCKETS = (1, 4, 16)  # a threshold for one window, up to 4, up to 16, and more
 MAX_KNOWN = 60_000
-_Known = tuple[int, int, float, tuple[int, ...]]
+_Known = tuple[int, int, float, tuple[int, ...], bool]
+_STOP: _Known = (0, 0, 0.0, (), False)
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """How a text scores: 0.5 at the threshold. `first` to `last` are the words of its strongest window."""
 
     value: float
@@ -45,12 +46,36 @@ class Score:
 
 def bucket_of(windows: int) -> int:
     """Which threshold is meant for a text with so many windows."""
-    return next((i for i, most in enumerate(BUCKETS) if windows <= most), len(BUCKETS))
+    return bisect_left(BUCKETS, windows)
 
 
 def window_starts(count: int, width: int) -> list[int]:
     """Where windows of `width` words begin in a text of `count` words, each half over the one before; the last reaches the end."""
     return [0] if count <= width else [*range(0, count - width, width // 2), count - width]
+
+
+class _Words(dict[str, _Known]):
+    """What is known of each word: `left` and `right` of its pairs, what it adds, its meanings, and whether it is one.
+
+    Filled as words are met; what is remembered is bounded.
+    """
+
+    def __init__(self, weights: array[int]) -> None:
+        super().__init__()
+        self._weights = weights
+
+    def __missing__(self, token: str) -> _Known:
+        if is_stop(token):
+            said = _STOP
+        else:
+            word = word_of(token)
+            value = float(sum(self._weights[feature] for feature in word.features))
+            said = (word.left, word.right, value, word.meanings, True)
+        if len(self) >= MAX_KNOWN:
+            self.clear()
+        if len(token) <= 64:
+            self[token] = said
+        return said
 
 
 class Linear:
@@ -77,7 +102,7 @@ class Linear:
             self._weights[meaning_pair(a, b, NEAR + 1 - near)] for a in each for b in each for near in (0, 1)
         ]
         self._orders = [self._weights[meaning_triple(a, b, c)] for a in each for b in each for c in each]
-        self._known: dict[str, _Known] = {}
+        self._known = _Words(self._weights)
 
     def score(self, plain: str) -> Score:
         """How the folded text scores."""
@@ -88,15 +113,17 @@ class Linear:
         count = len(sums)
         if count == 0:
             return Score(0.0, self._bias, 1, 0, 0)
+        if count <= self._window:
+            raw = sum(sums) * self._scale / math.sqrt(count) + self._bias
+            return Score(self.calibrated(raw, 1), raw, 1, 0, count)
         total = list(accumulate(sums, initial=0.0))
-        width = min(count, self._window)
+        width = self._window
         starts = window_starts(count, width)
         factor = self._scale / math.sqrt(width)
         found = [(total[at + width] - total[at]) * factor + self._bias for at in starts]
         raw = max(found)
         best = starts[found.index(raw)]
-        if len(found) > 1:
-            raw -= self._contrast * sum(found) / len(found)
+        raw -= self._contrast * sum(found) / len(found)
         return Score(self.calibrated(raw, len(starts)), raw, len(starts), best, best + width)
 
     def calibrated(self, raw: float, windows: int) -> float:
@@ -105,42 +132,33 @@ class Linear:
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, distance))))
 
     def sums(self, tokens: Sequence[str]) -> list[float]:
-        """What each word adds, in units of a weight. One function and local names, since it runs for every word of every text."""
-        weights, known, pairs = self._weights, self._known, self._pairs
+        """What each word adds, in units of a weight. Local names, since it runs for every word of every text."""
+        weights = self._weights
         found: list[float] = []
-        recent: list[tuple[int, int]] = []
-        left = place = 0
-        for token in tokens:
-            word = known.get(token)
-            if word is None:
-                if is_stop(token):
-                    left = 0
-                    continue
-                word = self._learn(token)
-            left_next, right, value, meanings = word
-            value += weights[left ^ right]
-            if meanings:
-                recent = recent_meanings(recent, place)
-                for third in meanings:
-                    for i, (at, first) in enumerate(recent):
-                        value += pairs[(first << 6) | (third << 1) | (place - at <= NEAR)]
-                        value += self._triples(first, third, at, recent[i + 1 :])
-                recent += [(place, meaning) for meaning in meanings]
-            found.append(value)
-            left = left_next
-            place += 1
+        told: list[tuple[int, tuple[int, ...]]] = []
+        left = 0  # at the beginning of a sentence
+        for following, right, value, meanings, is_word in map(self._known.__getitem__, tokens):
+            if is_word:
+                if meanings:
+                    told.append((len(found), meanings))
+                found.append(value + weights[left ^ right])
+            left = following
+        if len(told) > 1:
+            self._add_orders(told, found)
         return found
 
-    def _triples(self, first: int, third: int, at: int, between: Sequence[tuple[int, int]]) -> int:
-        table = self._orders
-        return sum([table[(first << 10) | (second << 5) | third] for place, second in between if place > at])
-
-    def _learn(self, token: str) -> _Known:
-        """Works out a word; what is remembered is bounded."""
-        if len(self._known) >= MAX_KNOWN:
-            self._known.clear()
-        word = word_of(token)
-        said = (word.left, word.right, float(sum(self._weights[feature] for feature in word.features)), word.meanings)
-        if len(token) <= 64:
-            self._known[token] = said
-        return said
+    def _add_orders(self, told: Sequence[tuple[int, tuple[int, ...]]], found: list[float]) -> None:
+        """Adds to the words that have meanings what the orders of these add."""
+        pairs, orders = self._pairs, self._orders
+        recent: list[tuple[int, int]] = []
+        for place, meanings in told:
+            recent = recent_meanings(recent, place)
+            for third in meanings:
+                value = 0
+                for i, (at, first) in enumerate(recent):
+                    value += pairs[(first << 6) | (third << 1) | (place - at <= NEAR)]
+                    for between, second in recent[i + 1 :]:
+                        if between > at:
+                            value += orders[(first << 10) | (second << 5) | third]
+                found[place] += value
+            recent += [(place, meaning) for meaning in meanings]
