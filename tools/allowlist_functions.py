@@ -146,10 +146,7 @@ FUNCTIONS: dict[str, dict[str, dict[str, object]]] = {
         "numpy.rec": {"recarray": _STATEFUL}, "numpy.core.records": {"recarray": _STATEFUL}, "numpy.matrixlib.defmatrix": {"matrix": _STATEFUL},
         "numpy.core": {"_ufunc_reconstruct": call("=numpy|=scipy.special", "str", why="a ufunc of numpy or scipy.special by name")},
     },
-    "joblib": {
-        "joblib.numpy_pickle": {"NumpyArrayWrapper": "t", "NDArrayWrapper": "t", "ZNDArrayWrapper": "t"},
-        "joblib.numpy_pickle_compat": {"NDArrayWrapper": "t", "ZNDArrayWrapper": "t"},
-    },
+    "joblib": {"joblib.numpy_pickle": {"NumpyArrayWrapper": "t"}},
 }  # fmt: skip
 _BLOCK = "a block of listed arrays"
 FUNCTIONS["pandas"] = {
@@ -205,6 +202,7 @@ FUNCTIONS["pandas"] |= {
     "pandas._libs.tslibs.period": {**FUNCTIONS["pandas"]["pandas._libs.tslibs.period"], "Period": _PERIOD},
     "pandas.core.arrays.datetimes": {"DatetimeArray": _INDEX},
     "pandas.core.arrays.string_": {"StringArray": _INDEX, "StringDtype": made("str?", "any?", why="a dtype")},
+    "pandas.core.dtypes.dtypes": {"PeriodDtype": made("any?", why="a dtype by its frequency", state=True)},
     "pandas.core.frame": {"DataFrame": "ts"},
     "pandas.core.series": {"Series": "ts"},
 }
@@ -258,6 +256,13 @@ FUNCTIONS["sklearn"] = {
     "sklearn.neighbors._kd_tree": {"newObj": call("type", makes="@0", why="an empty tree")},
     "sklearn.neighbors._ball_tree": {"newObj": call("type", makes="@0", why="an empty tree")},
     "sklearn.metrics._dist_metrics": {"newObj": call("type", makes="@0", why="an empty metric")},
+}
+_LOSSES = ("HalfSquaredError", "AbsoluteError", "PinballLoss", "HuberLoss", "HalfPoissonLoss", "HalfGammaLoss", "HalfTweedieLoss",
+           "HalfTweedieLossIdentity", "HalfBinomialLoss", "HalfMultinomialLoss", "ExponentialLoss")  # fmt: skip
+_LOSS = made("const*", why="its constructor keeps numbers", state=True)
+_TYPED = call("type", "int", "any?", makes="@0", why="Cython: an empty object, then typed fields behind a checksum")
+FUNCTIONS["sklearn"]["_loss"] = {f"Cy{name}": _LOSS for name in _LOSSES} | {
+    f"__pyx_unpickle_Cy{name}": _TYPED for name in _LOSSES
 }
 FUNCTIONS["torch"] = {
     "torch._utils": {
@@ -421,6 +426,14 @@ FUNCTIONS["lightgbm"] = {
         "Booster": {"role": "type", "state": True, "why": "its state is a model text that the library parses"}
     }
 }
+_CATBOOST = {
+    "role": "type",
+    "state": True,
+    "why": "its state is parameters, and a model in the library's format that it parses",
+}
+FUNCTIONS["catboost"] = {
+    "catboost.core": dict.fromkeys(("CatBoost", "CatBoostClassifier", "CatBoostRegressor", "CatBoostRanker"), _CATBOOST)
+}
 FUNCTIONS["numpy"]["numpy._core"] = FUNCTIONS["numpy"]["numpy.core"]
 _SCALARS = [
     "bool",
@@ -478,6 +491,9 @@ REVIEWED: dict[str, dict[str, str]] = {
     },
     "sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor.__setstate__": {
         "a0bee231f1066651": "converts the dtype of its array"
+    },
+    "sklearn.isotonic:IsotonicRegression.__setstate__": {
+        "ea0f04474f872668": "interpolates between its own arrays anew"
     },
     "torch.nn.modules.module:Module.__setattr__": {
         "bda2bcfa60a078fb": "sorts parameters, modules and buffers into dicts"

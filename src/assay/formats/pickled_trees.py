@@ -112,7 +112,10 @@ def _check_predictor(machine: Machine, state: dict[str, Value]) -> None:
     nodes = _array(machine, state["nodes"])
     bitsets = _array(machine, state["raw_left_cat_bitsets"])
     count = nodes.shape[0] if nodes.shape else 0
-    columns = [nodes.column(name, code) for name, code in (("left", "u4"), ("right", "u4"), ("feature_idx", "i8"), ("is_leaf", "u1"),
+    feature_code = (
+        "u4" if nodes.columns.get("feature_idx", Column("i8", 0)).code == "u4" else "i8"
+    )  # u4 before scikit-learn 1.3
+    columns = [nodes.column(name, code) for name, code in (("left", "u4"), ("right", "u4"), ("feature_idx", feature_code), ("is_leaf", "u1"),
                ("is_categorical", "u1"), ("bitset_idx", "u4"))]  # fmt: skip
     for at, (left, right, feature, is_leaf, is_set, bitset) in enumerate(zip(*columns, strict=True)):
         if is_leaf:

@@ -174,3 +174,16 @@ def test_no_bytes_make_the_scan_fail(noise: bytes, path: str) -> None:
 @given(st.binary(max_size=40))
 def test_no_bytes_after_a_payload_hide_it(noise: bytes) -> None:
     assert verdict(b"cos\nsystem\n(S'true'\ntR" + noise, "m.txt") is Verdict.MALICIOUS
+
+
+def test_thousands_of_numbers_of_eight_bytes_are_no_hidden_stream() -> None:
+    values = list(np.random.default_rng(1).normal(size=20_000))  # NumPy's scalars, each with its bytes as a constant
+    assert verdict(pickle.dumps({"loss_curve_": values}), "m.pkl") is Verdict.CLEAN
+    behind = pickle.dumps({"a": b"cposix\nsystem\n(S'true'\ntR."})
+    assert verdict(behind, "m.pkl") is Verdict.MALICIOUS
+
+
+def test_losses_of_scikit_learn_1_5_to_1_7_are_known_by_their_odd_name_and_nothing_else_of_it() -> None:
+    assert verdict(b"\x80\x02c_loss\nCyHalfBinomialLoss\n)R.", "m.pkl") is Verdict.CLEAN
+    assert verdict(b"\x80\x02c_loss\nCyHalfBinomialLoss\n(c_loss\nmain\ntR.", "m.pkl") is not Verdict.CLEAN
+    assert verdict(b"\x80\x02c_loss\nmain\n)R.", "m.pkl") is not Verdict.CLEAN

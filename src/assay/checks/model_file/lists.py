@@ -35,7 +35,22 @@ CONSTRAINTS = frozenset(
     }
 )  # fmt: skip
 _KEYS = frozenset({"role", "args", "makes", "items", "state", "slots", "new", "why"})
-LIBRARIES = frozenset({"numpy", "scipy", "sklearn", "pandas", "joblib", "torch", "xgboost", "lightgbm", "torchvision"})
+LIBRARIES = frozenset(
+    {
+        "numpy",
+        "scipy",
+        "sklearn",
+        "pandas",
+        "joblib",
+        "torch",
+        "xgboost",
+        "lightgbm",
+        "catboost",
+        "imblearn",
+        "torchvision",
+    }
+)
+_HOMES = {"_loss": "sklearn"}  # scikit-learn 1.5 to 1.7 built a module that took itself for one of the top level
 
 
 class Entry(NamedTuple):
@@ -81,6 +96,7 @@ class Lists:
     def find(self, module: str, name: str) -> Entry | None:
         """The entry of an exact name in the spelling of Python 3."""
         library = module.partition(".")[0]
+        library = _HOMES.get(library, library)
         for modules in (self._of(library if library in self._libraries else "python"), *self._extra):
             if (found := modules.get(module, {}).get(name)) is not None:
                 return _entry(found)
