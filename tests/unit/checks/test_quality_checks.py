@@ -161,5 +161,9 @@ def test_blank_cells_cost_accuracy_and_a_refusal_counts_as_wrong() -> None:
     lighter = next(one for one in found if isinstance(one, Measurement) and one.slice == "missing=0.1")
     assert 0.3 < worst_case.value <= lighter.value + 0.05
     whole = b"\n".join(line for line in TEST.csv.splitlines() if b",," not in line) + b"\n"
-    refusing = measured(run(missing_values, world(saved("no-imputer"), whole, of_data=DECLARED)))["missing.accuracy"]
-    assert refusing.value == 0 and "refused" in refusing.method
+    found = run(missing_values, world(saved("no-imputer"), whole, of_data=DECLARED))
+    refusing = measured(found)["missing.accuracy"]
+    lighter = next(one for one in found if isinstance(one, Measurement) and one.slice == "missing=0.1")
+    assert (
+        "refused" in refusing.method and refusing.value < lighter.value < 0.9
+    )  # rows that lost nothing are still answered

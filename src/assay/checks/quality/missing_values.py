@@ -6,6 +6,7 @@ Source: Little and Rubin, Statistical analysis with missing data, 2002 (values m
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def missing_values(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Share of test rows that stay right when a share of their cells is blanked.
 
     One `accuracy_with_missing` for each of `rates`, with the cells drawn by the seed; the worst of them holds the table and is
-    `missing.accuracy`. Rows that the model refuses count as wrong.
+    `missing.accuracy`. A model that refuses empty cells is wrong on the rows that have some.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):
@@ -60,7 +61,7 @@ def missing_values(asset: Asset, context: Context) -> Iterator[Outcome]:
     for place, rate in enumerate(rates):
         yield Progress(place, len(rates), f"{rate:.0%} of the cells blank")
         try:
-            right, refused = answers(examined.predictor, blanked(rows, rate, context.seed), rows)
+            right, refused = answers(examined.predictor, *blanked(rows, rate, context.seed), rows)
         except MissingExtra as error:
             yield skipped(ID, error)
             return
@@ -81,22 +82,26 @@ def missing_values(asset: Asset, context: Context) -> Iterator[Outcome]:
     yield Progress(len(rates), len(rates), "done")
 
 
-def blanked(rows: EvaluationRows, rate: float, seed: int) -> Batch:
-    """The features with a share of their cells empty; sensitive features are blanked like all others."""
+def blanked(rows: EvaluationRows, rate: float, seed: int) -> tuple[Batch, Flags]:
+    """The features with a share of their cells empty, sensitive ones like all others; and which rows lost nothing."""
     import numpy as np
 
     hit = np.random.default_rng([seed, int(rate * 1e6)]).random(rows.features.shape) < rate
     features = rows.features.copy()
     for place, is_number in enumerate(rows.is_number):
         features[hit[:, place], place] = np.nan if is_number else None
-    return features
+    return features, ~hit.any(1)
 
 
-def answers(predictor: Predictor, features: Batch, rows: EvaluationRows) -> tuple[Flags, str]:
-    """Which rows are right, and why the model refused, if it did."""
+def answers(predictor: Predictor, features: Batch, is_whole: Flags, rows: EvaluationRows) -> tuple[Flags, str]:
+    """Which rows are right, and why the model refused, if it did: then the rows that lost nothing are asked alone."""
     import numpy as np
 
     try:
         return predictor.labels(features) == rows.target, ""
     except Undecided as error:
-        return np.zeros(rows.n, bool), error.why
+        right = np.zeros(rows.n, bool)
+        if is_whole.any():
+            with contextlib.suppress(Undecided):
+                right[is_whole] = predictor.labels(features[is_whole]) == rows.target[is_whole]
+        return right, error.why
