@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from assay.core.errors import MalformedInput
 from assay.formats.facts import Fact, within
 from assay.formats.flatbuffer import Buffer, Table
+from assay.formats.impossible import Impossible, broken_fact
 from assay.formats.outside_paths import leads_outside
 from assay.formats.pickle_file import PickleFile
 from assay.formats.pickle_machine import Data
@@ -38,8 +39,10 @@ def arrow_facts(data: Data) -> Iterator[Fact]:
     """
     size = len(data)
     length = int.from_bytes(data[size - 10 : size - 6], "little")
-    if size < 24 or data[size - 6 : size] != ARROW or not 0 < length <= min(MAX_FOOTER_BYTES, size - 18):
-        raise MalformedInput("an Arrow file has no footer", f"{length} bytes announced")
+    if size < 24 or data[size - 6 : size] != ARROW:
+        raise MalformedInput("an Arrow file is cut short", "its last mark is missing")
+    if not 0 < length <= min(MAX_FOOTER_BYTES, size - 18):
+        raise Impossible("an Arrow footer does not fit its file", f"{length} bytes announced")
     start = size - 10 - length
     buffer = Buffer(data, start, size - 10)
     footer = buffer.root()
@@ -52,7 +55,7 @@ def arrow_facts(data: Data) -> Iterator[Fact]:
             block = buffer.take(at + 24 * i, 24)
             place, head, body = (int.from_bytes(block[a:b], "little") for a, b in ((0, 8), (8, 12), (16, 24)))
             if place + head + body > start:
-                raise MalformedInput("an Arrow block leaves the file", f"{body} bytes at {place}")
+                raise Impossible("an Arrow block leaves the file", f"{body} bytes at {place}")
 
 
 def arrow_stream_facts(data: Data) -> Iterator[Fact]:
@@ -86,12 +89,14 @@ def feather_facts(data: Data) -> Iterator[Fact]:
     """
     size = len(data)
     length = int.from_bytes(data[size - 8 : size - 4], "little")
-    if data[size - 4 : size] != FEATHER or not 0 < length <= size - 12:
-        raise MalformedInput("a Feather file has no footer", f"{length} bytes announced")
+    if data[size - 4 : size] != FEATHER:
+        raise MalformedInput("a Feather file is cut short", "its last mark is missing")
+    if not 0 < length <= size - 12:
+        raise Impossible("a Feather footer does not fit its file", f"{length} bytes announced")
     for column in Buffer(data, size - 8 - length, size - 8).root().tables(2):
         values = column.table(1)
         if values is not None and values.number(2, 8) + values.number(5, 8) > size:
-            raise MalformedInput("a Feather column leaves the file", column.text(0)[:80])
+            raise Impossible("a Feather column leaves the file", column.text(0)[:80])
     yield from ()
 
 
@@ -106,8 +111,10 @@ def parquet_facts(data: Data) -> Iterator[Fact]:
     if data[size - 4 : size] == PARQUET_ENCRYPTED:
         yield Fact("needs", "", None, ("the footer is encrypted, so a key is needed",))
         return
-    if size < 12 or data[size - 4 : size] != PARQUET or not 0 < length <= min(MAX_FOOTER_BYTES, size - 12):
-        raise MalformedInput("a Parquet file has no footer", f"{length} bytes announced")
+    if size < 12 or data[size - 4 : size] != PARQUET:
+        raise MalformedInput("a Parquet file is cut short", "its last mark is missing")
+    if not 0 < length <= min(MAX_FOOTER_BYTES, size - 12):
+        raise Impossible("a Parquet footer does not fit its file", f"{length} bytes announced")
     key, page = b"", 0
     for value in compact_values(bytes(data[size - 8 - length : size - 8])):
         if value.path == _FILE and value.body:
@@ -118,7 +125,7 @@ def parquet_facts(data: Data) -> Iterator[Fact]:
         elif value.path in (_PAGE, _PACKED):
             page = value.number
             if not 0 <= page <= size:
-                raise MalformedInput("a Parquet column leaves the file", f"{page} of {size}")
+                raise Impossible("a Parquet column leaves the file", f"{page} of {size}")
         elif value.path == _KEY:
             key = value.body or b""
         elif value.path == _VALUE and key == _SCHEMA and value.body:
@@ -135,7 +142,7 @@ def _carried(text: bytes) -> list[Fact]:
     except (binascii.Error, ValueError) as error:
         return [Fact("malformed", "", None, (f"the Arrow schema in a Parquet file: {str(error)[:80]}",))]
     except MalformedInput as error:
-        return [Fact("malformed", "", None, (f"{error.what}: {error.why}",))]
+        return [broken_fact(error)]
 
 
 def _schema(schema: Table) -> Iterator[Fact]:

@@ -22,6 +22,7 @@ from assay.formats.coreml_file import coreml_facts, coreml_weight_facts, is_core
 from assay.formats.facts import Fact, FileFacts
 from assay.formats.hdf5.headers import MARK as HDF5
 from assay.formats.hdf5_file import hdf5_facts
+from assay.formats.impossible import broken_fact
 from assay.formats.msgpack_file import is_msgpack, msgpack_facts
 from assay.formats.mxnet_file import MARK as MXNET
 from assay.formats.mxnet_file import mxnet_facts
@@ -97,7 +98,7 @@ def walked(name: str, read: Callable[[Data], Iterator[Fact]], data: Data) -> Fil
     try:
         facts.extend(read(data))
     except MalformedInput as error:
-        facts.append(Fact("malformed", "", None, (f"{error.what}: {error.why}"[:300],)))
+        facts.append(broken_fact(error))
     return FileFacts(name, tuple(facts))
 
 

@@ -41,6 +41,11 @@ class Budget:
         """How many bytes so much packed data may become: bounded by ratio, by memory and by what is left."""
         return max(0, min(max(RATIO_FREE_BYTES, packed * MAX_RATIO), self.live, self.inflated))
 
+    @staticmethod
+    def is_bomb(packed: int, size: int) -> bool:
+        """Whether packed data became so much more that only a bound ended it; honest data are so only where they are zeros."""
+        return size > RATIO_FREE_BYTES and size >= packed * MAX_RATIO
+
     @contextmanager
     def holding(self, data: Data) -> Iterator[None]:
         """Counts inflated data while they are in memory; a mapping is closed at the end."""

@@ -6,7 +6,7 @@ begin as a stream that a loader would run. Nothing is extracted to disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from assay.formats.budget import Budget
 from assay.formats.compressed import unpacked
@@ -77,6 +77,7 @@ class Archives:
     def compressed(self, data: Data, name: str, path: str) -> FileFacts:
         """Facts of compressed streams; the format is that of the compression alone if nothing at all comes out."""
         found = unpacked(data, name, self._budget.room(len(data)))
+        size, is_bomb = len(found.data), self._budget.is_bomb(len(data), len(found.data))
         problem = [Fact(found.problem[0], "", found.trail, (found.problem[1],))] if found.problem else []
         if found.trail is not None:
             problem += PickleFile(data).search(found.trail)
@@ -84,6 +85,8 @@ class Archives:
             if self._budget.spent or not len(found.data):
                 return FileFacts(name, (*problem, *self._counted()))
             inner = self._inner(found.data, _stem(path))
+            if is_bomb and _is_of_no_format(inner.facts):
+                problem.append(_bomb(len(data), size))
             facts = [f for f in inner.facts if not problem or f.kind != "unrecognised"]
             return FileFacts(f"{inner.format}+{name}", (*problem, *within(f"<{name}>", facts)))
 
@@ -123,8 +126,10 @@ class Archives:
                 return self._part(data, TarMember(name, start, size))
         facts: list[Fact] = []
         for content in contents(data, member, self._budget):
-            facts += content.facts
-            facts += self._content(content, name, kind)
+            size, inner = len(content.data), self._content(content, name, kind)
+            facts += [*content.facts, *inner]
+            if self._budget.is_bomb(member.header.packed, size) and _is_of_no_format(inner):
+                facts.append(_bomb(member.header.packed, size))
         return within(name[:MAX_NAME], facts)
 
     def _content(self, content: Content, name: str, kind: str) -> list[Fact]:
@@ -139,6 +144,15 @@ class Archives:
             return []
         inner = self._inner(data, name)
         return without_script_classes(inner.facts) if kind == "torchscript" else list(inner.facts)
+
+
+def _is_of_no_format(facts: Iterable[Fact]) -> bool:
+    return any(fact.kind == "unrecognised" and not fact.member for fact in facts)
+
+
+def _bomb(packed: int, size: int) -> Fact:
+    """Zeros of an array pack as tightly, but they are an array; what is nothing was made to fill memory (42.zip, CWE-409)."""
+    return Fact("bomb", "", None, (f"{packed} bytes become {size} or more, which are of no format",))
 
 
 def _raw_record(data: Data, start: int, size: int) -> list[Fact]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from assay.core.errors import MalformedInput
 from assay.formats.facts import Fact, FileFacts
+from assay.formats.impossible import broken_fact
 from assay.formats.outside_paths import leads_outside
 from assay.formats.pickle_machine import Data
 from assay.formats.protobuf_wire import Field, Wire
@@ -63,7 +64,7 @@ def coreml_facts(data: Data) -> FileFacts | None:
     try:
         facts.extend(_model(wire, fields, 0))
     except MalformedInput as error:
-        facts.append(Fact("malformed", "", None, (f"{error.what}: {error.why}",)))
+        facts.append(broken_fact(error))
     return FileFacts("coreml", tuple(dict.fromkeys(facts)))
 
 

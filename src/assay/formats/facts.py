@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from assay.core.canonical import Json
 from assay.formats.masking import masked
 
-SCHEMA = "urn:assay:file-facts:v2"
+SCHEMA = "urn:assay:file-facts:v3"
 """Raise the number when readers learn to see something: older facts do not hold it, so they are not judged again."""
 MAX_TEXT = 1_000
 _SHAPED = frozenset(

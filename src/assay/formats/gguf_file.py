@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from assay.core.errors import MalformedInput
 from assay.formats.chat_template import template_facts
 from assay.formats.facts import Fact
+from assay.formats.impossible import Impossible
 from assay.formats.pickle_machine import Data
 from assay.formats.secrets.metadata import secrets_in_pairs
 
@@ -22,6 +23,7 @@ MAX_TENSORS = 1_000_000
 MAX_DIMENSIONS = 4
 _FIXED = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY, _U32 = 8, 9, 4
+_OTHERS = (1, 1 << 24, 2 << 24, 3 << 24)  # the first version, and big-endian files
 # ggml type -> (items of a block, bytes of a block)
 BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36), 10: (256, 84), 11: (256, 110),
@@ -43,7 +45,7 @@ class _Reader:
 
     def skip(self, count: int) -> None:
         if count > self.size - self.at:
-            raise MalformedInput("GGUF is cut short", f"{count} bytes are announced at {self.at}")
+            raise Impossible("a GGUF field leaves the file", f"{count} bytes are announced at {self.at}")
         self.at += count
 
     def number(self, code: str) -> int:
@@ -52,7 +54,7 @@ class _Reader:
     def text(self, bound: int = 1 << 26) -> str:
         length = self.number("Q")
         if length > bound:
-            raise MalformedInput("a GGUF text is too long", f"{length} bytes")
+            raise Impossible("a GGUF text is too long", f"{length} bytes")
         return self.take(length).decode("utf-8", "backslashreplace")
 
 
@@ -65,21 +67,22 @@ def gguf_facts(data: Data) -> Iterator[Fact]:
     reader = _Reader(data)
     version = reader.number("I")
     if version not in (2, 3):
-        raise MalformedInput(f"GGUF version {version} is not known", "2 and 3 are")
+        kind = MalformedInput if version in _OTHERS else Impossible
+        raise kind(f"GGUF version {version} is not known", "2 and 3 are")
     tensors, keys = reader.number("Q"), reader.number("Q")
     if tensors > MAX_TENSORS or keys > MAX_KEYS:
-        raise MalformedInput("GGUF counts are out of range", f"{tensors} tensors, {keys} keys")
+        raise Impossible("GGUF counts are out of range", f"{tensors} tensors, {keys} keys")
     alignment, seen, texts = 32, set[str](), list[tuple[str, str]]()
     for _ in range(keys):
         key = reader.text(65_535)
-        if key in seen:
-            raise MalformedInput("a GGUF key stands twice", key[:80])
+        if key in seen or not key.isascii() or not key or "\\" in key:  # bytes that are no UTF-8 were escaped
+            raise Impossible("a GGUF key stands twice, or is empty or not ASCII", key[:80])
         seen.add(key)
         kind = reader.number("I")
         value = _value(reader, kind)
         if key == "general.alignment":
             if kind != _U32 or not isinstance(value, int) or value < 8 or value & (value - 1) or value > 1 << 20:
-                raise MalformedInput("the GGUF alignment is no power of two", str(value)[:20])
+                raise Impossible("the GGUF alignment is no power of two", str(value)[:20])
             alignment = value
         if isinstance(value, str):
             texts.append((key, value))
@@ -113,15 +116,15 @@ def _value(reader: _Reader, kind: int) -> str | int | None:
             inner, length = reader.number("I"), reader.number("Q")
             waiting.append((inner, length)) if length else None
             if len(waiting) > 64:
-                raise MalformedInput("GGUF arrays are nested too deeply", "more than 64 levels")
+                raise Impossible("GGUF arrays are nested too deeply", "more than 64 levels")
         else:
-            raise MalformedInput("a GGUF value has an unknown type", str(kind))
+            raise Impossible("a GGUF value has an unknown type", str(kind))
     return None if is_array else value
 
 
 def _check_items(count: int, reader: _Reader) -> None:
     if count > MAX_ITEMS or count > reader.size:
-        raise MalformedInput("a GGUF array is too long", f"{count} items")
+        raise Impossible("a GGUF array is too long", f"{count} items")
 
 
 def _tensor_facts(reader: _Reader, count: int, alignment: int) -> Iterator[Fact]:
@@ -131,9 +134,7 @@ def _tensor_facts(reader: _Reader, count: int, alignment: int) -> Iterator[Fact]
         name = reader.text(65_535)
         dimensions = reader.number("I")
         if dimensions > MAX_DIMENSIONS or name in names:
-            raise MalformedInput(
-                "a GGUF tensor is malformed", f"{name[:80]!r}: {dimensions} dimensions, or named twice"
-            )
+            raise Impossible("a GGUF tensor is malformed", f"{name[:80]!r}: {dimensions} dimensions, or named twice")
         names.add(name)
         shape = [reader.number("Q") for _ in range(dimensions)]
         kind, offset = reader.number("I"), reader.number("Q")
@@ -142,7 +143,7 @@ def _tensor_facts(reader: _Reader, count: int, alignment: int) -> Iterator[Fact]
             continue
         items, size = BLOCKS[kind]
         if math.prod(shape) > 2**60 or offset % alignment or (shape and shape[0] % items):
-            raise MalformedInput("a GGUF tensor is out of range", f"{name[:80]!r}")
+            raise Impossible("a GGUF tensor is out of range", f"{name[:80]!r}")
         spans.append((offset, offset + math.prod(shape) // items * size, name))
     start = (reader.at + alignment - 1) // alignment * alignment
     yield from _span_facts(spans, start, reader.size, alignment, count)

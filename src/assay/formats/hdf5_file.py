@@ -37,6 +37,7 @@ from assay.formats.hdf5.groups import (
 )
 from assay.formats.hdf5.headers import SHARED, Message, messages_of, read_superblock
 from assay.formats.hdf5.heaps import GlobalHeaps, LocalHeap
+from assay.formats.impossible import broken_fact
 from assay.formats.json_text import value_of
 from assay.formats.keras_config import is_keras, keras_facts
 from assay.formats.outside_paths import leads_outside
@@ -63,7 +64,7 @@ def hdf5_facts(data: Data, at: int = 0) -> FileFacts:
     except TooMuch as error:
         walk.tell("limit", f"{error.what}: {error.why}")
     except MalformedInput as error:
-        walk.tell("malformed", f"{error.what}: {error.why}")
+        walk.facts.append(broken_fact(error))
     return FileFacts("keras-h5" if walk.is_keras else "hdf5", tuple(dict.fromkeys(walk.facts)))
 
 
@@ -95,7 +96,7 @@ class _Walk:
             except TooMuch:
                 raise
             except MalformedInput as error:
-                self.tell("malformed", f"{error.what}: {error.why}", place, address)
+                self.facts += [broken_fact(error, place, address)] if len(self.facts) < MAX_FACTS else []
         if at + start.end < len(self.data) and start.end > 0:
             self.tell("trailing", f"{len(self.data) - at - start.end} bytes follow the end of the file", "", start.end)
 
@@ -129,9 +130,9 @@ class _Walk:
                 ][:MAX_FACTS]
 
     def _configured(self, name: str, text: bytes, place: str) -> None:
-        value, problem = value_of(text.rstrip(b"\0"))
+        value, problem, kind = value_of(text.rstrip(b"\0"))
         if problem and name in CONFIGURATIONS:
-            self.tell("malformed", f"the attribute {name} is no JSON: {problem}", place)
+            self.tell(kind, f"the attribute {name} is no JSON: {problem}", place)
         if name in CONFIGURATIONS or is_keras(value):
             self.is_keras = self.is_keras or name in ("model_config", "training_config")
             self.facts += [fact._replace(member=f"{place}@{name}"[:200]) for fact in keras_facts(value)][:MAX_FACTS]

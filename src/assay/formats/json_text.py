@@ -10,10 +10,11 @@ from assay.core.errors import MalformedInput
 
 
 class Read(NamedTuple):
-    """The value, and what is wrong; a value is None where something is."""
+    """The value, and what is wrong, with the kind of fact that it is; a value is None where something is."""
 
     value: Json
     problem: str = ""
+    kind: str = "malformed"
 
 
 def value_of(text: bytes | str) -> Read:
@@ -21,7 +22,7 @@ def value_of(text: bytes | str) -> Read:
     try:
         return Read(json.loads(text, object_pairs_hook=_without_twins))
     except MalformedInput as error:
-        return Read(None, error.what)
+        return Read(None, error.what, "impossible")
     except (ValueError, RecursionError) as error:
         return Read(None, str(error)[:120])
 

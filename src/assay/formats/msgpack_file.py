@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from assay.core.errors import MalformedInput
 from assay.formats.facts import Fact
+from assay.formats.impossible import Impossible
 from assay.formats.pickle_file import PickleFile
 from assay.formats.pickle_machine import Data
 
@@ -90,7 +91,8 @@ class _Walk:
                 )
             inner = self._step(self._number(1))
             if inner > len(self._data) - self.at:
-                raise MalformedInput("MessagePack is cut short", f"{inner} values are announced at {self.at}")
+                kind = Impossible if inner > 2 * MAX_VALUES else MalformedInput
+                raise kind("MessagePack holds less than it says", f"{inner} values are announced at {self.at}")
             left += [inner] if inner else []
 
     def _step(self, mark: int) -> int:

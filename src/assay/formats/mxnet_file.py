@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from assay.core.canonical import Json
 from assay.core.errors import MalformedInput
 from assay.formats.facts import Fact
+from assay.formats.impossible import Impossible
 from assay.formats.pickle_machine import Data
 
 LIBRARY = "mxnet"
@@ -78,7 +79,9 @@ class _Reader:
     def count(self, least: int) -> int:
         """How many items follow, each of at least so many bytes."""
         count = self.number(8)
-        if count > MAX_ARRAYS or count * least > len(self._data) - self.at:
+        if count > MAX_ARRAYS:
+            raise Impossible("MXNet parameters have a count beyond any file", str(count))
+        if count * least > len(self._data) - self.at:
             raise MalformedInput("MXNet parameters have too many items", str(count))
         return count
 
@@ -95,7 +98,7 @@ class _Reader:
         if rank in (0, 0xFFFFFFFF) and mark != _THIRD:
             return
         if rank > 64:
-            raise MalformedInput("an MXNet array has too many dimensions", str(rank))
+            raise Impossible("an MXNet array has too many dimensions", str(rank))
         shape = [self.number(width) for _ in range(rank)]
         self.skip(8)
         kind = self.number(4)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from assay.core.errors import MalformedInput
+from assay.formats.impossible import Impossible
 
 MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 16 << 10
@@ -128,5 +129,5 @@ def _fields(text: str) -> tuple[Field, ...]:
 def _numbers(shape: str) -> tuple[int, ...]:
     numbers = tuple(int(number) for number in re.findall(r"\d+", shape))
     if len(numbers) > MAX_DIMENSIONS or math.prod(max(1, n) for n in numbers) > 2**62:
-        raise MalformedInput("npy shape is out of range", shape[:80])
+        raise Impossible("npy shape is out of range", shape[:80])
     return numbers

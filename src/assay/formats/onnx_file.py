@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from assay.core.errors import MalformedInput
 from assay.formats.chat_template import template_facts
 from assay.formats.facts import Fact, FileFacts
+from assay.formats.impossible import broken_fact
 from assay.formats.outside_paths import leads_outside
 from assay.formats.pickle_machine import Data
 from assay.formats.protobuf_wire import Field, Wire
@@ -46,7 +47,7 @@ def onnx_facts(data: Data) -> FileFacts | None:
         facts += _Model(wire, fields).facts()
         facts += secrets_in_pairs(_properties(wire, fields), "a property of the model")
     except MalformedInput as error:
-        facts.append(Fact("malformed", "", None, (f"{error.what}: {error.why}",)))
+        facts.append(broken_fact(error))
     return FileFacts("onnx", tuple(dict.fromkeys(facts)))
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from assay.core.errors import MalformedInput
 from assay.formats.facts import Fact, FileFacts
+from assay.formats.impossible import Impossible, broken_fact
 from assay.formats.pickle_machine import Data
 
 MAX_ITEMS = 5_000_000
@@ -66,7 +67,7 @@ def rds_facts(data: Data) -> FileFacts | None:
     try:
         walk.run(version)
     except MalformedInput as error:
-        walk.tell("malformed", f"{error.what}: {error.why}")
+        walk.facts.append(broken_fact(error, at=source.at))
     return FileFacts("rda" if match[1] else "rds", tuple(walk.facts))
 
 
@@ -184,7 +185,7 @@ class _Walk:
         if kind == REFERENCE:
             index = (flags >> 8) or self._source.integer()
             if not 0 < index <= len(self._references):
-                raise MalformedInput("R data refer to something that is not there", str(index))
+                raise Impossible("R data refer to something that is not there", str(index))
             self._word = self._references[index - 1]
         elif kind in _PAIR_LIKE:
             self._pair(kind, has_attributes, has_tag)
@@ -209,7 +210,7 @@ class _Walk:
         if count == -1:
             count = (self._source.integer() << 32) + (self._source.integer() & 0xFFFFFFFF)
         if count < 0:
-            raise MalformedInput("R data have a negative length", str(count))
+            raise Impossible("R data have a negative length", str(count))
         self._then(*([self._item] if has_attributes else []))
         if kind in _WIDTHS:
             self._source.numbers(kind, count)
@@ -265,7 +266,7 @@ class _Walk:
 
     def _bounded(self, count: int) -> int:
         if not 0 <= count <= 1000:
-            raise MalformedInput("R data have an impossible count", str(count))
+            raise Impossible("R data have an impossible count", str(count))
         return count
 
     def _remember(self) -> None:

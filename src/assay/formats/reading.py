@@ -23,6 +23,7 @@ from assay.formats.gguf_file import MAGIC as GGUF_MAGIC
 from assay.formats.gguf_file import gguf_facts
 from assay.formats.hdf5.headers import begins_at
 from assay.formats.hdf5_file import hdf5_facts
+from assay.formats.impossible import broken_fact
 from assay.formats.npy_file import MAGIC as NPY_MAGIC
 from assay.formats.npy_file import MAX_HEADER_BYTES, read_npy_header
 from assay.formats.pickle_file import PickleFile, acts_as_pickle, runs_as_pickle
@@ -44,8 +45,7 @@ _EXPECTED = {
     ".skops": {"skops"}, ".keras": {"keras"}, ".h5": {"hdf5", "keras-h5"},
     ".hdf5": {"hdf5", "keras-h5"}, ".txt": {"text", "lightgbm", "json", "yaml"}, ".md": {"text"},
 }  # fmt: skip
-_TENSOR_ERRORS = ("safetensors tensors leave a hole or overlap", "safetensors buffer does not end with its last tensor")
-_NOT_UNDERSTOOD = frozenset({"malformed", "unrecognised", "broken"})
+_NOT_UNDERSTOOD = frozenset({"malformed", "impossible", "unrecognised", "broken"})
 Found = tuple[str, Callable[[], FileFacts]]
 
 
@@ -75,7 +75,7 @@ class _Reading:
     def read(self, data: Data, path: str) -> FileFacts:
         """Facts of the data as every reader sees them."""
         if self._depth > MAX_DEPTH:
-            return FileFacts("nested", (Fact("limit", "", None, (f"nested more than {MAX_DEPTH} levels deep",)),))
+            return FileFacts("nested", (Fact("bomb", "", None, (f"nested more than {MAX_DEPTH} levels deep",)),))
         if len(data) < MIN_TAR_BYTES and data[:1] == b"\x80" and b"\x00" <= data[1:2] <= b"\x05" and data[8:9] != b"{":
             return self._with_archive(data, self._one("pickle", lambda: self._pickle(data)))  # no other mark fits here
         found = [one for name, read in self._by_start(data, path) if (one := self._one(name, read)).format != "zlib"]
@@ -100,8 +100,7 @@ class _Reading:
         try:
             return read()
         except MalformedInput as error:
-            kind = "tensors" if error.what in _TENSOR_ERRORS else "malformed"
-            return FileFacts(name, (Fact(kind, "", None, (f"{error.what}: {error.why}"[:300],)),))
+            return FileFacts(name, (broken_fact(error),))
 
     def _by_start(self, data: Data, path: str) -> Iterator[Found]:
         """The readers whose mark stands at the start, the most certain first."""
@@ -114,7 +113,7 @@ class _Reading:
             yield "npy", lambda: FileFacts("npy", tuple(_npy(data)))
         if start.startswith(GGUF_MAGIC):
             yield "gguf", lambda: FileFacts("gguf", tuple(gguf_facts(data)))
-        if looks_like_safetensors(start, len(data)):
+        if looks_like_safetensors(start, len(data), path):
             yield "safetensors", lambda: _safetensors(data)
         if is_tar(start):
             yield "tar", lambda: FileFacts("tar", tuple(self._archives.tar(data)))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from assay.core.errors import MalformedInput
 from assay.formats.facts import Fact, FileFacts
+from assay.formats.impossible import broken_fact
 from assay.formats.json_text import value_of
 from assay.formats.keras_config import keras_facts
 from assay.formats.outside_paths import leads_outside
@@ -84,7 +85,7 @@ def tensorflow_text_facts(text: str) -> FileFacts | None:
     except MalformedInput as error:
         ops = set(re.findall(r"\bop\s*:\s*[\"']([\w>]{1,100})", text))
         facts = [Fact("operator", "", None, (LIBRARY, "", op)) for op in sorted(ops)[:MAX_OPERATORS]]
-        return FileFacts("tensorflow-text", (Fact("malformed", "", None, (f"{error.what}: {error.why}",)), *facts))
+        return FileFacts("tensorflow-text", (broken_fact(error), *facts))
     return _judged("tensorflow-text", model) if model else None
 
 
@@ -115,10 +116,10 @@ def _keras_metadata(wire: Wire, fields: list[Field]) -> Iterator[Fact]:
             continue
         for field in wire.fields(node.start, node.stop):
             if field.wire == 2 and wire.data[field.start : field.start + 1] == b"{":
-                value, problem = value_of(bytes(wire.data[field.start : field.stop]))
+                value, problem, kind = value_of(bytes(wire.data[field.start : field.stop]))
                 yield from keras_facts(value)
                 if problem:
-                    yield Fact("malformed", "", field.start, (f"metadata of Keras: {problem}",))
+                    yield Fact(kind, "", field.start, (f"metadata of Keras: {problem}",))
 
 
 def _judged(name: str, model: Model) -> FileFacts:

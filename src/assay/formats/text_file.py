@@ -68,9 +68,9 @@ def text_facts(data: bytes, path: str) -> FileFacts | None:
 def _json(data: bytes, text: str) -> FileFacts:
     if len(data) > MAX_JSON_BYTES:
         return FileFacts("json", (Fact("limit", "", None, (f"JSON larger than {MAX_JSON_BYTES} bytes",)),))
-    value, problem = value_of(text)
+    value, problem, kind = value_of(text)
     if problem:
-        return FileFacts("json", (*_code_words(text), Fact("malformed", "", None, (f"JSON: {problem}",))))
+        return FileFacts("json", (*_code_words(text), Fact(kind, "", None, (f"JSON: {problem}",))))
     if is_mxnet_graph(value):
         return FileFacts("mxnet-graph", tuple(mxnet_graph_facts(value)))
     return FileFacts("keras-config" if is_keras(value) else "json", tuple(json_facts(value)))

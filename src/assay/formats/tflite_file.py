@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from assay.core.errors import MalformedInput
 from assay.formats.facts import Fact, FileFacts
 from assay.formats.flatbuffer import Buffer, Table
+from assay.formats.impossible import broken_fact
 from assay.formats.pickle_machine import Data
 
 MARK = b"TFL3"
@@ -25,7 +26,7 @@ def tflite_facts(data: Data) -> FileFacts:
     try:
         facts = list(_model(Buffer(data).root(), len(data)))
     except MalformedInput as error:
-        facts = [Fact("malformed", "", None, (f"{error.what}: {error.why}",))]
+        facts = [broken_fact(error)]
     return FileFacts("tflite", tuple(dict.fromkeys(facts)))
 
 

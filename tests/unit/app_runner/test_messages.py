@@ -43,7 +43,7 @@ def _heard(message: Message) -> Message:
         Progress(3, 0, "third"),
         Skipped("x", "because"),
         Table(b"\x00\xff", 2, "cd" * 32),
-        Facts(b"{}", "urn:assay:file-facts:v2", (("assay/numpy", "ab" * 32), ("ours.json", "cd" * 32))),
+        Facts(b"{}", "urn:assay:file-facts:v3", (("assay/numpy", "ab" * 32), ("ours.json", "cd" * 32))),
         End(),
         End(Failure(FailureKind.EXCEPTION, "ValueError: x")),
     ],

@@ -26,7 +26,7 @@ MAX_FINDINGS = 800
 @check(
     ID,
     kinds={Kind.MODEL},
-    version=3,
+    version=4,
     family=Family.SCAN,
     maps_to=("mitre-atlas:AML.T0011.000",),
     defaults={"lists": []},

@@ -29,7 +29,7 @@ RULE_OF = {
     "python-tag": "ASY-COD-003", "acting-code": "ASY-COD-004", "template-escape": "ASY-TPL-001", "template-name": "ASY-TPL-002",
     "template-broken": "ASY-TPL-003", "other-file": "ASY-HDF-001", "operator-acts": "ASY-GRA-001",
     "outside-data": "ASY-GRA-003", "xml-entity": "ASY-XML-001", "secret": "ASY-CRD-001", "r-code": "ASY-RDS-001",
-    "r-promise": "ASY-RDS-002", "forged": "ASY-TRE-001", "unchecked": "ASY-TRE-002",
+    "r-promise": "ASY-RDS-002", "impossible": "ASY-FMT-007", "bomb": "ASY-LIM-002", "forged": "ASY-TRE-001", "unchecked": "ASY-TRE-002",
 }  # fmt: skip
 
 

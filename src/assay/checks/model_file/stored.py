@@ -1,6 +1,6 @@
 """What a scan saw in the files of an asset, as one blob of canonical JSON that later lists judge without the files.
 
-    {"files": [{"facts": [...], "format": "pickle", "path": "model.pkl", "sha256": "...", "size": 312}], "schema": "urn:assay:file-facts:v2"}
+    {"files": [{"facts": [...], "format": "pickle", "path": "model.pkl", "sha256": "...", "size": 312}], "schema": "urn:assay:file-facts:v3"}
 
 The blob is bounded. A file whose facts found no room stands there with `leftOut` and a reason, or not at all; either way it is
 not judged again, and never clean by that. Facts hold no bytes of tensors and no credentials (`formats.facts`).

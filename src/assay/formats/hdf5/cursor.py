@@ -7,6 +7,7 @@ compared with the file. Source: HDF Group, "HDF5 File Format Specification", ver
 from __future__ import annotations
 
 from assay.core.errors import MalformedInput
+from assay.formats.impossible import Impossible
 from assay.formats.pickle_machine import Data
 
 MAX_STRUCTURES = 400_000
@@ -33,7 +34,7 @@ class Cursor:
         """
         start = self.base + at
         if at < 0 or count < 0 or start + count > len(self.data):
-            raise MalformedInput("HDF5 points outside the file", f"{count} bytes at {at}")
+            raise Impossible("HDF5 points outside the file", f"{count} bytes at {at}")
         self.bytes_left -= count
         if self.bytes_left < 0:
             raise TooMuch("HDF5 structures are too large", f"more than {MAX_READ_BYTES} bytes")

@@ -12,6 +12,7 @@ from assay.core.errors import MalformedInput
 from assay.formats.hdf5.cursor import Cursor, Parts
 from assay.formats.hdf5.headers import Message
 from assay.formats.hdf5.heaps import FractalHeap, LocalHeap, tree_records
+from assay.formats.impossible import Impossible
 
 LINK_INFO, LINK, SYMBOL_TABLE, ATTRIBUTE_INFO, ATTRIBUTE = 0x02, 0x06, 0x11, 0x15, 0x0C
 HARD, SOFT, EXTERNAL = 0, 1, 64
@@ -72,7 +73,7 @@ def tree_entries(cursor: Cursor, at: int, kind: int, key_bytes: int) -> Iterator
     while waiting:
         node = waiting.pop()
         if node in seen:
-            raise MalformedInput("an HDF5 B-tree repeats a node", f"at {node}")
+            raise Impossible("an HDF5 B-tree repeats a node", f"at {node}")
         seen.add(node)
         cursor.signed_by(node, b"TREE")
         head = Parts(cursor.take(node, 8), cursor)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from assay.core.errors import MalformedInput
 from assay.formats.hdf5.cursor import Cursor, Parts
+from assay.formats.impossible import Impossible
 from assay.formats.pickle_machine import Data
 
 MARK = b"\x89HDF\r\n\x1a\n"
@@ -91,7 +92,7 @@ def messages_of(cursor: Cursor, at: int) -> list[Message]:
     while blocks and len(found) < count:
         start, length = blocks.pop(0)
         if start in seen or len(seen) > MAX_BLOCKS:
-            raise MalformedInput("HDF5 continuation blocks repeat", f"at {start}")
+            raise Impossible("HDF5 continuation blocks repeat", f"at {start}")
         seen.add(start)
         parts = Parts(cursor.take(start, length), cursor)
         while parts.at + 8 <= length and len(found) < count:
@@ -114,7 +115,7 @@ def _second_version(cursor: Cursor, at: int) -> list[Message]:
     while blocks:
         begin, length = blocks.pop(0)
         if begin in seen or len(seen) > MAX_BLOCKS:
-            raise MalformedInput("HDF5 continuation blocks repeat", f"at {begin}")
+            raise Impossible("HDF5 continuation blocks repeat", f"at {begin}")
         if seen:
             cursor.signed_by(begin, b"OCHK")
             cursor.checked(begin, length - 4)

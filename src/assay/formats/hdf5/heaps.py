@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from assay.core.errors import MalformedInput
 from assay.formats.hdf5.cursor import Cursor, Parts
+from assay.formats.impossible import Impossible
 
 MAX_NAME_BYTES = 64 << 10
 MAX_ROWS = 64
@@ -30,7 +31,7 @@ class LocalHeap:
     def text(self, offset: int) -> str:
         """The name at an offset, ended by a zero."""
         if offset >= self._size:
-            raise MalformedInput("an HDF5 name lies outside its heap", str(offset))
+            raise Impossible("an HDF5 name lies outside its heap", str(offset))
         bound = min(self._size - offset, MAX_NAME_BYTES)
         raw, zero, _ = self._cursor.take(self._start + offset, bound).partition(b"\0")
         if not zero:
@@ -68,7 +69,7 @@ class GlobalHeaps:
             if index == 0:
                 break
             if pos + 8 + cursor.long + length > size:
-                raise MalformedInput("an HDF5 global heap object leaves its collection", f"{length} bytes")
+                raise Impossible("an HDF5 global heap object leaves its collection", f"{length} bytes")
             found[index] = (at + pos + 8 + cursor.long, length)
             pos += 8 + cursor.long + (length + 7) // 8 * 8
         return found
@@ -92,7 +93,7 @@ def tree_records(cursor: Cursor, at: int, kinds: frozenset[int]) -> Iterator[byt
     while waiting:
         place, records, level = waiting.pop()
         if place in seen or records * size > node:
-            raise MalformedInput("an HDF5 B-tree repeats a node or leaves it", f"at {place}")
+            raise Impossible("an HDF5 B-tree repeats a node or leaves it", f"at {place}")
         seen.add(place)
         cursor.signed_by(place, b"BTIN" if level else b"BTLF")
         width = sum(widths[level]) if level else 0
@@ -216,7 +217,7 @@ class FractalHeap:
                 head = 5 + cursor.wide + self._offset_bytes + (4 if self._flags & 2 else 0)
                 cursor.signed_by(place, b"FHDB")
                 if not head <= offset - base <= offset - base + length <= size:
-                    raise MalformedInput("an HDF5 heap object leaves its block", f"{length} bytes at {offset}")
+                    raise Impossible("an HDF5 heap object leaves its block", f"{length} bytes at {offset}")
                 return cursor.take(place + offset - base, length)
             cursor.signed_by(place, b"FHIB")
             inside = offset - base
@@ -229,4 +230,4 @@ class FractalHeap:
             entry = place + 5 + cursor.wide + self._offset_bytes + (row * table.columns + column) * cursor.wide
             place, base = cursor.number(entry, cursor.wide), base + start + column * size
             rows = 0 if row < direct_rows else (size // (table.first * table.columns)).bit_length()
-        raise MalformedInput("an HDF5 heap object lies outside its heap", str(offset))
+        raise Impossible("an HDF5 heap object lies outside its heap", str(offset))
