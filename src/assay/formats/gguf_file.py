@@ -67,8 +67,8 @@ def gguf_facts(data: Data) -> Iterator[Fact]:
     reader = _Reader(data)
     version = reader.number("I")
     if version not in (2, 3):
-        kind = MalformedInput if version in _OTHERS else Impossible
-        raise kind(f"GGUF version {version} is not known", "2 and 3 are")
+        fault = MalformedInput if version in _OTHERS else Impossible
+        raise fault(f"GGUF version {version} is not known", "2 and 3 are")
     tensors, keys = reader.number("Q"), reader.number("Q")
     if tensors > MAX_TENSORS or keys > MAX_KEYS:
         raise Impossible("GGUF counts are out of range", f"{tensors} tensors, {keys} keys")
