@@ -3,6 +3,7 @@
 A file is flagged if the exit code is 1; refused if it is 2 or 3 (errors, unsupported, inconclusive); silent if it is 0. Attacks
 that claim to run are loaded with their real loaders in throw-away processes first. Speed is processor seconds and peak memory of
 whole processes: peers and Assay take turns in one run, and a ratio is the median of the ratios of the rounds.
+`--quick` draws 150 attacks and 150 benign files for every tool, and makes the large files small; its figures are no claims.
 How to run: make bench NAME=scan        or        .venv/bin/python bench/scan.py [--data DIR] [--seed N] [--quick] [--only speed]
 """
 
@@ -14,8 +15,10 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +33,7 @@ from scanning.inputs import large_safetensors, large_torch, small_pickles
 PEERS = {"picklescan": "1.0.5", "fickling": "0.1.12", "modelscan": "0.8.8", "modelaudit": "0.2.54"}
 MORE = {"fickling": ("typing_extensions",)}  # imported, but not declared
 SLOW = {"modelaudit": 150}  # files of each sort that it is shown, for time
+QUICK_FILES = 150
 QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
 ASSAY = [sys.executable, "-m", "assay.surfaces.cli.main", "scan", "--quiet", "--format", "json"]
 FLAGGED = ("malicious", "unknown")
@@ -47,7 +51,9 @@ class Cost(NamedTuple):
 
 def main() -> int:
     parser = options(__doc__)
-    parser.add_argument("--quick", action="store_true", help="64 MiB instead of 1 GiB, 200 pickles instead of 2,000")
+    parser.add_argument(
+        "--quick", action="store_true", help="64 MiB instead of 1 GiB, 200 pickles, 150 files of each sort"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=["detection", "speed"])
     asked = parser.parse_args()
@@ -56,27 +62,46 @@ def main() -> int:
         if asked.only != "detection":  # first: a child's peak counts its parent's size
             claims += speed(folder, asked.quick, 1 if asked.quick else asked.repeats)
         if asked.only != "speed":
-            claims += detection(folder, asked.seed)
+            claims += detection(folder, asked.seed, asked.quick)
     show(claims, NOTES)
     return 0 if all(claim.met for claim in claims) else 1
 
 
-def detection(folder: Path, seed: int) -> list[Claim]:
+def progress(words: str) -> None:
+    """Says what is being done."""
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+
+
+def noted(words: str) -> None:
+    """Keeps a line for the end, and says it now."""
+    NOTES.append(words)
+    progress(words)
+
+
+def detection(folder: Path, seed: int, is_quick: bool) -> list[Claim]:
     """Attacks and benign files flagged, refused and silent, beside each peer."""
+    progress("writing attacks and benign files")
     rows = write_attacks(folder / "attacks", seed)
-    write_benign(folder / "benign", seed, NOTES.append)
+    write_benign(folder / "benign", seed, noted, has_older=not is_quick)
+    if is_quick:
+        rows = _thinned(folder, rows, seed)
+    progress(f"{len(rows)} attacks and the benign files are scanned")
     ours, alarms = verdicts(folder / "attacks"), verdicts(folder / "benign")
+    progress("attacks are loaded with their real loaders")
     proven = prove(rows)
+    progress("peers look at the same files")
+    with ThreadPoolExecutor(2) as pool:
+        peers = dict(
+            zip(
+                PEERS,
+                pool.map(lambda name: codes(name, folder / "attacks", folder / "benign", seed, is_quick), PEERS),
+                strict=True,
+            )
+        )
     said = {row.path: ours[os.path.relpath(row.path, folder / "attacks")] for row in rows}
     core = [row for row in rows if row.case.is_core or row.path in proven]
     evasions = [row for row in rows if row not in core]
-    table(
-        rows,
-        said,
-        {name: codes(name, folder / "attacks", folder / "benign", seed) for name in PEERS},
-        folder / "attacks",
-        alarms,
-    )
+    table(rows, said, peers, folder / "attacks", alarms)
     clean = [row.case.name for row in rows if said[row.path] == "clean"]
     NOTES.extend(f"  called clean: {name}" for name in clean)
     NOTES.extend(f"  core, not flagged: {row.case.name}" for row in core if said[row.path] not in FLAGGED)
@@ -104,6 +129,18 @@ def detection(folder: Path, seed: int) -> list[Claim]:
     ]
 
 
+def _thinned(folder: Path, rows: Sequence[Row], seed: int) -> list[Row]:
+    """A sample of the attacks and of the benign files; the others are removed."""
+    choice = random.Random(seed)
+    kept = choice.sample(rows, min(QUICK_FILES, len(rows)))
+    benign = sorted(path for path in (folder / "benign").rglob("*") if path.is_file())
+    spared = {row.path for row in kept} | set(choice.sample(benign, min(QUICK_FILES, len(benign))))
+    for path in [*(row.path for row in rows), *benign]:
+        if path not in spared:
+            path.unlink()
+    return kept
+
+
 def verdicts(folder: Path) -> dict[str, str]:
     """What Assay says of every file."""
     done = subprocess.run([*ASSAY, str(folder)], capture_output=True, text=True)
@@ -114,13 +151,8 @@ def prove(rows: Sequence[Row]) -> set[Path]:
     """Files whose payload ran; one that claims to run in a plain unpickler and does not is noted."""
     tried = [row for row in rows if row.case.needs_proof or row.kind.startswith("drawn compositions")]
     script = [sys.executable, str(HERE / "scanning" / "prove.py")]
-    done = subprocess.run(
-        script,
-        input=json.dumps([str(row.path) for row in tried]),
-        capture_output=True,
-        text=True,
-        env={**os.environ, **QUIET},
-    )
+    text, environment = json.dumps([str(row.path) for row in tried]), {**os.environ, **QUIET}
+    done = subprocess.run(script, input=text, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     loaders = {Path(path): loader for path, loader in json.loads(done.stdout.splitlines()[-1]).items() if loader}
     NOTES.append(f"{len(loaders)} of {len(tried)} files ran their payload: {dict(Counter(loaders.values()))}")
     NOTES.extend(
@@ -131,20 +163,22 @@ def prove(rows: Sequence[Row]) -> set[Path]:
     return set(loaders)
 
 
-def codes(name: str, bad: Path, good: Path, seed: int) -> tuple[dict[str, int], dict[str, int]] | None:
+def codes(name: str, bad: Path, good: Path, seed: int, is_quick: bool) -> tuple[dict[str, int], dict[str, int]] | None:
     """Exit codes of a peer for attacks and for benign files; a sample of them where it is slow."""
     found = []
     try:
         python = peer(name)
         for folder in (bad, good):
             files = sorted(str(path) for path in folder.rglob("*") if path.is_file())
-            if name in SLOW and len(files) > SLOW[name]:
-                files = random.Random(seed).sample(files, SLOW[name])
+            most = SLOW.get(name, len(files)) // (5 if is_quick else 1)
+            files = random.Random(seed).sample(files, most) if name in SLOW and len(files) > most else files
             with tempfile.TemporaryDirectory() as home:
                 listed = Path(home) / "files.json"
                 listed.write_text(json.dumps(files))
-                answers = child([python, HERE / "peers/scan_peer.py", name, listed], {**QUIET, "HOME": home})["codes"]
+                script = HERE / "peers/scan_peer.py"
+                answers = child([python, script, name, listed], {**QUIET, "HOME": home}, timeout_s=3600)["codes"]
             found.append({os.path.relpath(path, folder): code for path, code in answers.items()})
+            progress(f"  {name}: {len(answers)} files of {folder.name}")
     except (Unmeasured, subprocess.TimeoutExpired) as error:
         NOTES.append(f"{name}: {str(error)[:150]}")
         return None
@@ -220,10 +254,12 @@ def speed(folder: Path, is_quick: bool, repeats: int) -> list[Claim]:
     with tempfile.TemporaryDirectory() as home:
         for command in runs.values():
             cost(command, home)  # warms the caches
-        for _ in range(repeats):
+        for number in range(repeats):
+            progress(f"speed: round {number + 1} of {repeats}")
             choice.shuffle(names)
             for name in names:
                 costs[name].append(cost(runs[name], home))
+        progress(f"speed: {', '.join(SLOW)} once")
         for name, command in slow.items():
             costs[name].append(cost(command, home))
     NOTES.append("processor seconds / peak MiB, medians; exit codes other than 0 are said")

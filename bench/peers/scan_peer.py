@@ -8,9 +8,12 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
+
+MAX_CPU_S = 10.0
 
 
 def picklescan(path: Path) -> int:
@@ -44,19 +47,31 @@ def modelaudit(path: Path) -> int:
 PEERS = {"picklescan": picklescan, "fickling": fickling, "modelscan": modelscan, "modelaudit": modelaudit}
 
 
+class Slow(BaseException):
+    """A file took more processor time than it may."""
+
+
+def _slow(*_: object) -> None:
+    raise Slow
+
+
 def code_of(name: str, path: Path) -> int:
-    """Its exit code; an exception is the code 2 of a crash."""
+    """Its exit code; an exception, or more than ten seconds of processor time, is the code 2 of a crash."""
+    signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return PEERS[name](path)
     except BaseException as error:
         return int(error.code or 0) if isinstance(error, SystemExit) and isinstance(error.code, int) else 2
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
     name, listed = sys.argv[1], Path(sys.argv[2]).resolve()
     os.chdir(listed.parent)  # fickling writes a file of its own into the current folder
+    signal.signal(signal.SIGPROF, _slow)
     began = time.process_time()
     codes = {path: code_of(name, Path(path)) for path in json.loads(listed.read_text())}
     print(json.dumps({"codes": codes, "cpu_s": time.process_time() - began}))

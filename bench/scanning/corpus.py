@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from peers.environment import environment_python
 
 COMPOSED, FUNCTIONS, PLAIN = 400, 200, 100
 FUNCTION_SEEDS = 3
+_CURRENT = ("current", Path(sys.executable))
 # Environments beside the project's own: what was current in early 2024 and in late 2024.
 OLDER = {
     "early-2024": ["numpy==1.26.4", "scipy==1.11.4", "pandas==2.1.4", "scikit-learn==1.3.2", "joblib==1.3.2", "safetensors==0.4.1", "h5py==3.10.0",
@@ -63,28 +66,29 @@ def write_attacks(folder: Path, seed: int) -> list[Row]:
     return [Row(class_of(case), _write(folder / f"{number:04}", case), case) for number, case in enumerate(cases)]
 
 
-def write_benign(folder: Path, seed: int, say: Callable[[str], None]) -> None:
+def write_benign(folder: Path, seed: int, say: Callable[[str], None], has_older: bool = True) -> None:
     """Twins made by hand and by the draws, and files of libraries in several versions."""
     for number, case in enumerate([*twins(), *plain(PLAIN, seed)]):
         _write(folder / "twins" / f"{number:04}", case)
-    script = HERE / "scanning" / "make_benign.py"
-    for name, python in _environments(say):
-        try:
-            done = child(
-                [python, script, folder / name, str(seed)],
-                {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-                timeout_s=600,
-            )
-        except (Unmeasured, subprocess.TimeoutExpired) as error:
-            say(f"benign files of {name} could not be made: {str(error)[:150]}")
-        else:
-            say(f"{done['files']} benign files of {name}: {', '.join(f'{k} {v}' for k, v in done['versions'].items())}")
+    with ThreadPoolExecutor(2) as pool:
+        for words in pool.map(
+            lambda place: _made_by(*place, folder, seed), list(_environments(say) if has_older else [_CURRENT])
+        ):
+            say(words)
+
+
+def _made_by(name: str, python: Path, folder: Path, seed: int) -> str:
+    """Writes what the libraries of one environment write; says what that was, or why nothing."""
+    command = [python, HERE / "scanning" / "make_benign.py", folder / name, str(seed)]
+    try:
+        done = child(command, {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"})
+    except (Unmeasured, subprocess.TimeoutExpired) as error:
+        return f"benign files of {name} could not be made: {str(error)[:150]}"
+    return f"{done['files']} benign files of {name}: {', '.join(f'{k} {v}' for k, v in done['versions'].items())}"
 
 
 def _environments(say: Callable[[str], None]) -> Iterator[tuple[str, Path]]:
-    import sys
-
-    yield "current", Path(sys.executable)
+    yield _CURRENT
     for name, requirements in OLDER.items():
         try:
             yield name, environment_python(f"libraries-{name}-1", (requirements,))
