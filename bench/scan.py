@@ -38,6 +38,12 @@ QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "NO_ANALYTICS": "1", "DO_NOT_TRACK"
 ASSAY = [sys.executable, "-m", "assay.surfaces.cli.main", "scan", "--quiet", "--format", "json"]
 FLAGGED = ("malicious", "unknown")
 HASH = "import hashlib,sys;h=hashlib.sha256();f=open(sys.argv[1],'rb',buffering=0);b=bytearray(1<<20);v=memoryview(b)\nwhile n:=f.readinto(b):h.update(v[:n])"
+STARTER = """
+import json, os, sys
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, used = os.wait4(pid, 0)
+print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss, os.waitstatus_to_exitcode(status)]))
+"""
 NOTES: list[str] = []
 
 
@@ -59,7 +65,7 @@ def main() -> int:
     asked = parser.parse_args()
     claims: list[Claim] = []
     with scratch(asked.data) as folder:
-        if asked.only != "detection":  # first: a child's peak counts its parent's size
+        if asked.only != "detection":
             claims += speed(folder, asked.quick, 1 if asked.quick else asked.repeats)
         if asked.only != "speed":
             claims += detection(folder, asked.seed, asked.quick)
@@ -325,13 +331,15 @@ def peer_command(name: str) -> list[str]:
 
 
 def cost(command: list[str], home: str) -> Cost:
-    """Runs a command and measures the whole process."""
+    """Runs a command and measures the whole process. A small process starts it: a child's peak counts what its parent has."""
     environment = {**os.environ, **QUIET, "HOME": home}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages are compiled; so is ours after the first run
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, cwd=home)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, process.returncode)
+    starter = [sys.executable, "-I", "-S", "-c", STARTER, *command]
+    done = subprocess.run(
+        starter, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, cwd=home, check=True
+    )
+    cpu_s, kib, code = json.loads(done.stdout)
+    return Cost(cpu_s, kib / 1024, code)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _SPECIAL = {
 }
 _FOLDER, _LONG_NAME, _LONG_LINK, _PAX, _GLOBAL, _SPARSE = b"5LKxgS"
 _DUMP = frozenset(b"DVMN")
+_ASCII = bytes(range(128))
 _ZEROS = re.compile(rb"\x00*")
 _RECORD = re.compile(rb"(\d{1,10}) ([^=\n]{1,200})=")
 
@@ -116,9 +117,8 @@ def _header(block: bytes) -> _Header | None:
     if said is None:
         return None
     rest = block[:148] + b" " * 8 + block[156:]
-    signed = sum(rest) - 256 * sum(byte > 127 for byte in rest)
-    size = _number(block[124:136])
-    if said not in (sum(rest), signed) or size is None or size < 0:
+    total, size = sum(rest), _number(block[124:136])
+    if said not in (total, total - 256 * len(rest.translate(None, _ASCII))) or size is None or size < 0:
         return None
     name, prefix = block[:100].split(b"\x00")[0], block[345:500].split(b"\x00")[0]
     if block[257:263] == b"ustar\x00" and prefix:

@@ -90,7 +90,7 @@ def blanked(rows: EvaluationRows, rate: float, seed: int) -> tuple[Batch, Flags]
     features = rows.features.copy()
     for place, is_number in enumerate(rows.is_number):
         features[hit[:, place], place] = np.nan if is_number else None
-    return features, ~hit.any(1)
+    return features, np.asarray(~hit.any(1))
 
 
 def answers(predictor: Predictor, features: Batch, is_whole: Flags, rows: EvaluationRows) -> tuple[Flags, str]:
