@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from tests.support import Clock, make_workspace
 
 from assay.app import firewall_records
 from assay.app.firewall_records import Records, root_of
+from assay.app.firewall_spool import Spool
 from assay.core.canonical import parse
 from assay.core.digests import sha256
 from assay.evidence.envelope import open_bundle
@@ -59,3 +63,50 @@ def test_records_that_cannot_be_written_wait(tmp_path: Path, monkeypatch: pytest
             with pytest.raises(OSError, match="full"):
                 records.flush()
         assert len(records.flush()) == 1
+
+
+LEAVES = """
+import os, signal, sys
+from pathlib import Path
+from assay.app.firewall_records import Records
+from assay.app.firewall_spool import Spool
+from assay.app.workspace import Workspace
+from assay.firewall import Firewall, Segment, ready_policy
+records = Records(Workspace(Path(sys.argv[1])), "shop", Spool(Path(sys.argv[2])))
+for number in range(3):
+    records.add(Firewall(ready_policy()).check(Segment("hello")), {"number": number})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_had_recorded_reaches_the_ledger_once(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "state")
+    with make_workspace(tmp_path / "w") as (workspace, team):
+        command = [sys.executable, "-c", LEAVES, str(workspace.folder), str(tmp_path / "state")]
+        assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        (file,) = (tmp_path / "state").iterdir()
+        left = file.read_bytes()
+        file.write_bytes(left + b'{"about":')  # as if it had been killed in the middle of a fourth
+        records = Records(workspace, "shop", spool)
+        assert records.damaged == [f"{file.name}: 1 damaged"]
+        records.add(FIREWALL.check(Segment(TEXT)))
+        first, second = records.flush()
+        said = open_bundle(workspace.ledger.bundle(workspace.ledger.leaf(first.index)), [team["runner"].public]).statement
+        assert workspace.blobs.get(said.predicate["bundle"]["sha256"]) == left and second.index == first.index + 1
+        records.close()
+        assert not list((tmp_path / "state").iterdir())
+        file.write_bytes(left)  # as if it had been killed between logging and removing
+        again = Records(workspace, "shop", spool)
+        assert again.flush() == () and not file.exists()
+        again.close()
+
+
+def test_a_file_whose_process_lives_is_left_alone(tmp_path: Path) -> None:
+    with make_workspace(tmp_path / "w") as (workspace, _):
+        first = Records(workspace, "shop", Spool(tmp_path / "state"))
+        first.add(FIREWALL.check(Segment("hello")))
+        second = Records(workspace, "shop", Spool(tmp_path / "state"))
+        assert second.flush() == () and len(first.flush()) == 1
+        first.close()
+        second.close()
+        assert not list((tmp_path / "state").iterdir())

@@ -1,6 +1,6 @@
 """Where events go: verdicts to the ledger in batches, and what others should act on to a file of JSON lines.
 
-    verdict ─► records ─► every 1,000 of them or 60 seconds one signed statement (needs a workspace with an observer's key)
+    verdict ─► records, spooled to disk ─► every 1,000 of them or 60 seconds one signed statement (needs a workspace with an observer's key)
     refused, abuse, policy ─► `events.jsonl` in the state folder: {"kind", "time", "client", "api", ...}, no text, no key
 
 The file is for monitors to follow; at 16 MB it becomes `events.1.jsonl`, and there is one of those.
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from assay.app.firewall_records import MAX_AGE_S, Records
-from assay.core.errors import AssayError
+from assay.core.errors import AssayError, StorageError
 from assay.surfaces.proxy.watch import Event
 
 MAX_FILE_BYTES = 16 << 20
 MAX_WAITING = 100_000
-PAUSE_S = 1.0
+PAUSE_S = 0.05  # how long a record may wait to outlive the machine; it outlives the process at once
 
 
 class Journal:
@@ -34,6 +34,9 @@ class Journal:
         self._lock = threading.Lock()
         self._lines: list[str] = []
         self._waiting = 0
+        self._is_unsynced = False
+        for said in records.damaged if records else ():
+            note(f"of the verdicts that a killed process left, {said}")
         self._wake, self._is_over = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="firewall-journal", daemon=True)
         self._thread.start()
@@ -44,7 +47,11 @@ class Journal:
         return self._records is not None and self._waiting >= MAX_WAITING
 
     def __call__(self, event: Event) -> None:
-        """Takes an event; never touches the disk."""
+        """Takes an event. A verdict is in the spool when this returns.
+
+        Raises:
+            StorageError: it cannot be written, so the verdict must not be acted on.
+        """
         about: dict[str, Any] = {"api": event.api, "client": event.client, **event.about}
         if event.verdict is None:
             with self._lock:
@@ -52,7 +59,12 @@ class Journal:
                     self._lines.append(json.dumps({"kind": event.kind, "time_s": round(event.time_s, 3), **about}))
         elif self._records is not None:
             self._waiting += 1
-            if self._records.add(event.verdict, about):
+            try:
+                is_due = self._records.add(event.verdict, about)
+            except OSError as error:
+                raise StorageError("the verdict cannot be recorded", str(error), "make room on the disk") from error
+            self._is_unsynced = True
+            if is_due:
                 self._wake.set()
 
     def close(self) -> None:
@@ -60,16 +72,21 @@ class Journal:
         self._is_over = True
         self._wake.set()
         self._thread.join(30)
+        if self._records is not None:
+            self._records.close()
 
     def _run(self) -> None:
-        flushed = time.monotonic()
+        flushed = -MAX_AGE_S  # what an earlier process left is written at once
         while not self._is_over:
             is_due = self._wake.wait(PAUSE_S)
             self._wake.clear()
             if is_due or time.monotonic() - flushed >= MAX_AGE_S:
                 self._tried(self._flush)
                 flushed = time.monotonic()
+            self._tried(self._sync)
             self._tried(self._write)
+        self._tried(self._flush)
+        self._tried(self._write)
 
     def _tried(self, work: Callable[[], None]) -> None:
         try:
@@ -81,6 +98,11 @@ class Journal:
         if self._records is not None:
             self._records.flush()
             self._waiting = 0
+
+    def _sync(self) -> None:
+        if self._records is not None and self._is_unsynced:
+            self._is_unsynced = False
+            self._records.sync()
 
     def _write(self) -> None:
         with self._lock:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from assay.app.firewall_policy import read_public_key
 from assay.app.firewall_records import Records
+from assay.app.firewall_spool import Spool
 from assay.app.workspace import Workspace
 from assay.core.errors import AssayError, MissingExtra, StorageError, UsageError
 from assay.runtime.budget.account import Account
@@ -115,7 +116,7 @@ def planned_app() -> ProxyApp:
                          "set it, or leave upstream_key_env out")  # fmt: skip
     meters: list[Meter] = [_metered(settings)] if settings.admin else []
     meters += [traces_to(settings.tracing, settings.upstream)] if settings.tracing else []
-    journal = Journal(Path(settings.state), _records(plan.workspace), _tell)
+    journal = Journal(Path(settings.state), _records(plan.workspace, Path(settings.state)), _tell)
     held = HeldPolicy(settings.policy, [read_public_key(Path(path)) for path in plan.signers], journal)
     gateway = Gateway(settings, held.firewall, Account(Path(settings.state) / "budgets.sqlite"))
     gateway.at_end += [held.close, journal.close]
@@ -126,7 +127,7 @@ def planned_app() -> ProxyApp:
     return ProxyApp(gateway, HttpUpstream(settings), key, journal, tuple(meters))
 
 
-def _records(folder: str) -> Records | None:
+def _records(folder: str, state: Path) -> Records | None:
     """The way into the ledger, where there is a workspace and a key here may sign what is observed."""
     if not folder:
         return None
@@ -136,7 +137,7 @@ def _records(folder: str) -> Records | None:
     except AssayError as error:
         _tell(f"verdicts will not be logged: {error}")
         return None
-    return Records(workspace, "firewall")
+    return Records(workspace, "firewall", Spool(state))
 
 
 def _tell(text: str) -> None:
