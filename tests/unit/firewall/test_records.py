@@ -91,7 +91,9 @@ def test_what_a_killed_process_had_recorded_reaches_the_ledger_once(tmp_path: Pa
         assert records.damaged == [f"{file.name}: 1 damaged"]
         records.add(FIREWALL.check(Segment(TEXT)))
         first, second = records.flush()
-        said = open_bundle(workspace.ledger.bundle(workspace.ledger.leaf(first.index)), [team["runner"].public]).statement
+        said = open_bundle(
+            workspace.ledger.bundle(workspace.ledger.leaf(first.index)), [team["runner"].public]
+        ).statement
         assert workspace.blobs.get(said.predicate["bundle"]["sha256"]) == left and second.index == first.index + 1
         records.close()
         assert not list((tmp_path / "state").iterdir())

@@ -6,7 +6,8 @@
     mode: enforce                       # or dry_run: actions are recorded and not taken
     limits: {max_chars: 200000}
     allowed_hosts: [docs.example.com]   # links in answers may lead there; `*.example.com` for every host below
-    tools: {search: {side_effect: false}}
+    tools: {search: {side_effect: false, definition: "sha256:…"}}
+    canaries: true                      # the proxy marks instructions, so that the scanner `leak` knows them again
     classifier: {folder: models/guard, sha256: 64 hex, low: 0.05, high: 0.5}   # asked between these scores
     routes:
       default:
@@ -70,6 +71,7 @@ def read_firewall_policy(data: bytes, source: str, scanners: Collection[str]) ->
         "limits",
         "allowed_hosts",
         "allowed_texts",
+        "canaries",
         "classifier",
         "tools",
         "routes",
@@ -87,6 +89,7 @@ def read_firewall_policy(data: bytes, source: str, scanners: Collection[str]) ->
         tools=_tools(part["tools"]) if "tools" in part else Tools(),
         allowed_texts=_allowed_texts(part["allowed_texts"]) if "allowed_texts" in part else frozenset(),
         classifier=_classifier(part["classifier"]) if "classifier" in part else None,
+        plants_canaries="canaries" in part and part["canaries"].flag(),
     )
 
 
@@ -121,11 +124,15 @@ def _tools(node: Node) -> Tools:
 
 def _tool(name: str, node: Node) -> Tool:
     node.at(name, name).text(_TOOL, _TOOL_MEANS)
-    part = node.fields(("side_effect", "schema"))
+    part = node.fields(("side_effect", "schema", "definition"))
     has_side_effect = part["side_effect"].flag() if "side_effect" in part else True
     if "schema" in part and not isinstance(part["schema"].value, dict):
         raise part["schema"].error("a JSON Schema is a mapping")
-    return Tool(name, has_side_effect, part["schema"].value if "schema" in part else None)
+    schema = part["schema"].value if "schema" in part else None
+    pin = (
+        part["definition"].text(r"sha256:[0-9a-f]{64}", "sha256: and 64 hex characters") if "definition" in part else ""
+    )
+    return Tool(name, has_side_effect, schema, pin.removeprefix("sha256:") or None)
 
 
 def _routes(node: Node, scanners: Collection[str]) -> Mapping[str, Route]:

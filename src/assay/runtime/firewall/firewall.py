@@ -24,6 +24,7 @@ from assay.runtime.firewall.scanners.leak import leak
 from assay.runtime.firewall.scanners.personal import personal
 from assay.runtime.firewall.scanners.secrets import secrets
 from assay.runtime.firewall.scanners.tool_call import strings_in, tool_call
+from assay.runtime.firewall.scanners.tool_definition import tool_definition
 from assay.runtime.firewall.values import (
     Action,
     Context,
@@ -39,8 +40,7 @@ from assay.runtime.firewall.values import (
 
 SCANNERS: Mapping[str, Scan] = {
     "secrets": secrets, "personal": personal, "hidden": hidden, "injection": injection, "exfiltration": exfiltration,
-    "leak": leak, "tool-call": tool_call,
-    "classifier": classifier,
+    "leak": leak, "tool-call": tool_call, "tool-definition": tool_definition, "classifier": classifier,
 }  # fmt: skip
 SCORED = frozenset(
     ["injection", "classifier"]

@@ -80,11 +80,15 @@ class Route:
 
 @dataclass(frozen=True)
 class Tool:
-    """What is known of a tool that a model may call; `schema` is JSON Schema of its arguments, or None."""
+    """What is known of a tool that a model may call; `schema` is JSON Schema of its arguments, or None.
+
+    `definition` is the digest of what requests may declare it to be, or None for anything.
+    """
 
     name: str
     has_side_effect: bool = True
     schema: Json = None
+    definition: Digest | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,10 @@ class Classifier:
 
 @dataclass(frozen=True)
 class FirewallPolicy:
-    """One policy; `digest` names its bytes' meaning. In a dry run actions are recorded and not taken."""
+    """One policy; `digest` names its bytes' meaning. In a dry run actions are recorded and not taken.
+
+    `plants_canaries` has the proxy put a mark among the instructions of each request, for the scanner `leak` to find.
+    """
 
     name: str
     version: int
@@ -118,6 +125,7 @@ class FirewallPolicy:
     tools: Tools = Tools()
     allowed_texts: frozenset[Digest] = frozenset()
     classifier: Classifier | None = None
+    plants_canaries: bool = False
 
     def uses(self, scanner: str) -> bool:
         """Whether any block of any route asks for a scanner."""

@@ -131,6 +131,7 @@ class Context:
         untrusted: Texts of documents and tool results in this conversation, whence an argument of a tool call is tainted.
         tools: JSON Schema of the parameters of each tool that the request declares.
         trusted: Texts of operator and user in it; what stands there too is not tainted.
+        declared: What the request says about each tool, whole.
     """
 
     canaries: tuple[str, ...] = ()
@@ -138,6 +139,7 @@ class Context:
     untrusted: tuple[str, ...] = ()
     tools: Mapping[str, Json] = field(default_factory=dict)
     trusted: tuple[str, ...] = ()
+    declared: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

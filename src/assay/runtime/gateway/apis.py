@@ -115,24 +115,24 @@ def read_answer(data: bytes, max_bytes: int) -> dict[str, Json]:
     return value
 
 
-def context_of(body: Body, canaries: tuple[str, ...] = ()) -> Context:
+def context_of(body: Body) -> Context:
     """What an exchange must be compared with: its instructions, its untrusted texts and the tools that it declares."""
     instructions = tuple(part.text for part in body.parts if part.source is Source.OPERATOR and not part.is_loose)
     untrusted = tuple(part.text for part in body.parts if part.source in (Source.DOCUMENT, Source.TOOL))
     trusted = tuple(part.text for part in body.parts if part.source in (Source.OPERATOR, Source.USER))
-    return Context(
-        canaries=canaries, system_prompts=instructions, untrusted=untrusted, trusted=trusted, tools=tools_of(body.value)
-    )
+    declared = tools_of(body.value)
+    tools = {name: about.get("parameters") or about.get("input_schema") or {} for name, about in declared.items()}
+    return Context(system_prompts=instructions, untrusted=untrusted, trusted=trusted, tools=tools, declared=declared)
 
 
-def tools_of(request: dict[str, Json]) -> dict[str, Json]:
-    """JSON Schema of the parameters of each tool that a request declares, in any of the three styles."""
-    found: dict[str, Json] = {}
+def tools_of(request: dict[str, Json]) -> dict[str, dict[str, Json]]:
+    """What a request declares of each tool, in any of the three styles: its name, description and parameters."""
+    found: dict[str, dict[str, Json]] = {}
     declared = [*(request.get("tools") or ()), *(request.get("functions") or ())]
     for tool in declared:
         about = tool.get("function") or tool.get("custom") or tool
         if isinstance(about, dict) and isinstance(about.get("name"), str):
-            found[about["name"]] = about.get("parameters") or about.get("input_schema") or {}
+            found[about["name"]] = about
     return found
 
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from assay.core.canonical import Json
 from assay.core.errors import AssayError
+from assay.runtime.firewall.policy import FirewallPolicy
 from assay.runtime.firewall.redaction import mark_of, redacted
 from assay.runtime.firewall.stream import HoldBack, Span
 from assay.runtime.firewall.values import Action, Context, Hit, Role, Segment, Source, ToolCall, Verdict
@@ -45,6 +46,8 @@ class Blocked(AssayError):
 
 class Check(Protocol):
     """What a firewall can be asked."""
+
+    policy: FirewallPolicy
 
     def check(self, segments: Segment | Sequence[Segment], route: str = ..., context: Context = ...) -> Verdict:
         """One verdict over all segments."""

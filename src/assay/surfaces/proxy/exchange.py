@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from assay.core.canonical import Json
@@ -21,6 +21,7 @@ from assay.formats.sse import SseEvent, SseReader, sse_frame
 from assay.runtime.budget.account import Reservation
 from assay.runtime.budget.limits import Amount, most_of
 from assay.runtime.gateway.apis import Api, context_of, is_streamed, read_answer, read_request
+from assay.runtime.gateway.canaries import canary_of, planted
 from assay.runtime.gateway.guard import Blocked, Guard, scanned
 from assay.runtime.gateway.provenance import FROM_MODEL
 from assay.runtime.gateway.rewriting import Counted, Rewriter, Usage
@@ -94,12 +95,16 @@ class Exchange:
         wants_stream = is_streamed(value)
         if wants_stream and self._api.stream is None:
             raise MalformedInput("this API has no streams")
-        guard = Guard(self._gateway.firewall(), self._settings.route, self._watch.noted, context_of(body))
+        firewall, context = self._gateway.firewall(), context_of(body)
+        if firewall.policy.plants_canaries:
+            mark = canary_of(self._gateway.canary_key, self._caller.name, context.system_prompts)
+            context = replace(context, canaries=(mark,))
+        guard = Guard(firewall, self._settings.route, self._watch.noted, context)
         self._watch.asked(value)
         await self._off_loop(len(data), lambda: guard.request(body))
-        return self._bounded(value, len(data), wants_stream), guard
+        return self._bounded(value, len(data), wants_stream, context.canaries), guard
 
-    def _bounded(self, value: dict[str, Json], size: int, wants_stream: bool) -> Order:
+    def _bounded(self, value: dict[str, Json], size: int, wants_stream: bool, canaries: Sequence[str]) -> Order:
         """Caps the length of the answer, and says what the exchange can cost."""
         tokens = self._capped(value) if self._api.limits else 0
         choices = _whole(value, "n", 1) if self._api.name == "chat" else 1
@@ -111,7 +116,8 @@ class Exchange:
             value["stream_options"] = {"include_usage": True}
         model = value["model"] if isinstance(value.get("model"), str) else ""
         amount = most_of(model, size, tokens * choices, self._settings.prices, limits)
-        encoded = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        sent = planted(self._api.name, value, canaries[0]) if canaries else value
+        encoded = json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode()
         return Order(encoded, model, size, wants_stream, CHARS_PER_TOKEN * tokens * choices + 4096,
                      bool(value.get("logprobs") or value.get("top_logprobs")), adds_usage, amount)  # fmt: skip
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from assay.runtime.budget.account import Account, Reservation
 from assay.runtime.budget.limits import Amount
+from assay.runtime.gateway.canaries import canary_key
 from assay.runtime.gateway.guard import Check
 from assay.surfaces.proxy.abuse import AbuseMonitor
 from assay.surfaces.proxy.caller import Caller, Callers
@@ -28,6 +29,7 @@ class Gateway:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="firewall")
         self.at_end: list[Callable[[], None]] = [self.account.close]
         self.is_recording: Callable[[], bool] = lambda: True
+        self.canary_key = canary_key(settings.state)
         self.running = 0
         self.held_bytes = 0
 

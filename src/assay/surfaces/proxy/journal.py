@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.app.firewall_records import MAX_AGE_S, Records
-from assay.core.errors import AssayError, StorageError
+from assay.core.errors import AssayError
+from assay.surfaces.proxy.refusals import Refusal
 from assay.surfaces.proxy.watch import Event
 
 MAX_FILE_BYTES = 16 << 20
@@ -50,7 +51,7 @@ class Journal:
         """Takes an event. A verdict is in the spool when this returns.
 
         Raises:
-            StorageError: it cannot be written, so the verdict must not be acted on.
+            Refusal: it cannot be written, so the verdict must not be acted on.
         """
         about: dict[str, Any] = {"api": event.api, "client": event.client, **event.about}
         if event.verdict is None:
@@ -62,7 +63,7 @@ class Journal:
             try:
                 is_due = self._records.add(event.verdict, about)
             except OSError as error:
-                raise StorageError("the verdict cannot be recorded", str(error), "make room on the disk") from error
+                raise Refusal(503, "records_unavailable", "the verdict cannot be recorded", str(error)) from error
             self._is_unsynced = True
             if is_due:
                 self._wake.set()
