@@ -2,7 +2,9 @@
 
 Cross-source: weights are trained here without the files that they are then tested on; thresholds come from calibration text
 alone. The shipped weights are trained on those files too, so no figure of the shipped weights on them is printed. Documents
-are split by their context: BIPIA rows share contexts, so the interval counts contexts. All intervals are Wilson's, 95 %.
+are split by their context: the width of windows was chosen on one half of the contexts, and figures are of the other. BIPIA rows
+share contexts, so their intervals come from drawing contexts again (bootstrap); all others are Wilson's, 95 %. The generator's
+families of jailbreaks were written after looking at half of spikee's templates, so that figure is one of development.
 Time is CPU time of one thread; peer and Assay take turns. How to run:
     .venv/bin/python bench/firewall.py [--texts DIR] [--data DIR] [--seed N] [--held-out DIR] [--no-peer]
 (--texts holds the labelled files, by default shared/data/llm beside the checkout; --held-out weights trained before)
@@ -19,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from claims import HERE, Claim, Unmeasured, child, median, options, scratch, show
-from firewall_data import folder_of, planted, rows, texts
+from firewall_data import contexts, folder_of, is_held_out, planted, rows, texts
 from peers.environment import peer_python
 
 sys.path.insert(0, str(HERE.parent))
@@ -88,7 +90,6 @@ def detection(folder: Path, weights: Path, seed: int, is_trained_here: bool) -> 
     plain = texts(folder, "benign_instructions_train")
     plain = random.Random(seed).sample(plain, min(5000, len(plain)))
     attacks = {name: _attacks(folder, name) for name in TESTED_ON}
-    injected, clean = texts(folder, "bipia_indirect_train", label=1), texts(folder, "bipia_indirect_train", label=0)
     hard = [str(row["text"]) for row in rows(folder, "bastioncorpus") if row["label"] == 0]
     claims, notes = [], []
     for what, model, found, target, better in (
@@ -97,26 +98,52 @@ def detection(folder: Path, weights: Path, seed: int, is_trained_here: bool) -> 
         ("recall on spikee jailbreaks (many languages)", prompts, attacks["spikee_seeds"], 0.97, "higher"),
         ("false positives on plain instructions", prompts, plain, 0.02, "lower"),
         ("false positives on hard benign prompts", prompts, hard, 0.05, "lower"),
-        ("false positives on clean documents (BIPIA)", documents, clean, 0.05, "lower"),
-        ("recall on injected documents (BIPIA), threshold fixed before", documents, injected, 0.60, "higher"),
     ):
         hits = sum(model.score(folded(text)).value >= 0.5 for text in found)
         claims.append(Claim(f"firewall: {what}", hits / len(found), "share", target, better))
         notes.append(f"{what}: {hits} of {len(found)}, {_range(hits, len(found))}")
-    ordered = sorted(documents.score(folded(text)).raw for text in clean)
-    limit = ordered[int(0.95 * len(ordered))]
-    hits = sum(documents.score(folded(text)).raw > limit for text in injected)
-    claims.append(
-        Claim(
-            "firewall: recall on injected documents at 5 % false positives",
-            hits / len(injected),
-            "share",
-            0.60,
-            "higher",
-        )
-    )
-    notes.append(f"recall on injected documents at 5 %: {_range(hits, len(injected))}")
-    return claims, [*notes, *_by_language(folder, prompts)]
+    told, said = _documents(folder, documents, seed)
+    return claims + told, [*notes, *said, *_by_language(folder, prompts)]
+
+
+def _documents(folder: Path, model: Linear, seed: int) -> tuple[list[Claim], list[str]]:
+    """Orders hidden in documents, on the contexts that nobody looked at: at the threshold set before, and at 5 % false positives."""
+    found = rows(folder, "bipia_indirect_train")
+    scored = [
+        (context, row["label"] == 1, model.score(folded(str(row["text"]))))
+        for row, context in zip(found, contexts(found), strict=True)
+        if is_held_out(context)
+    ]
+    clean = [(context, score) for context, is_injected, score in scored if not is_injected]
+    injected = [(context, score) for context, is_injected, score in scored if is_injected]
+    limit = sorted(score.raw for _, score in clean)[int(0.95 * len(clean))]
+    claims, notes = [], []
+    for what, hits, target, better in (
+        ("false positives on clean documents (BIPIA)", [(c, s.value >= 0.5) for c, s in clean], 0.05, "lower"),
+        ("recall on injected documents (BIPIA), threshold fixed before", [(c, s.value >= 0.5) for c, s in injected], 0.60, "higher"),
+        ("recall on injected documents at 5 % false positives", [(c, s.raw > limit) for c, s in injected], 0.60, "higher"),
+    ):  # fmt: skip
+        share = sum(hit for _, hit in hits) / len(hits)
+        claims.append(Claim(f"firewall: {what}", share, "share", target, better))
+        low, high = _drawn_again(hits, seed)
+        count = len({context for context, _ in hits})
+        notes.append(f"{what}: {share:.3f} of {len(hits)} rows of {count} contexts, {low:.3f} to {high:.3f}")
+    return claims, notes
+
+
+def _drawn_again(hits: Sequence[tuple[str, bool]], seed: int) -> tuple[float, float]:
+    """The middle 95 % of shares when whole contexts are drawn again 2,000 times."""
+    by_context: dict[str, list[bool]] = {}
+    for context, hit in hits:
+        by_context.setdefault(context, []).append(hit)
+    sums = [(sum(found), len(found)) for found in by_context.values()]
+    rng = random.Random(seed)
+    shares = []
+    for _ in range(2000):
+        drawn = rng.choices(sums, k=len(sums))
+        shares.append(sum(hit for hit, _ in drawn) / sum(count for _, count in drawn))
+    shares.sort()
+    return shares[49], shares[1949]
 
 
 def _by_language(folder: Path, model: Linear) -> Iterator[str]:
@@ -127,6 +154,13 @@ def _by_language(folder: Path, model: Linear) -> Iterator[str]:
             found.setdefault(str(row["lang"]), []).append(model.score(folded(str(row["text"]))).value >= 0.5)
     for language, hits in sorted(found.items()):
         yield f"bastioncorpus, {language}: {sum(hits)} of {len(hits)}"
+    templates = {
+        str(row["text"]): str(row["id"]) for row in rows(folder, "spikee_seeds") if row["label"] == "jailbreaks"
+    }
+    for what, is_meant in (("English", False), ("Zulu, Irish, Gaelic and Albanian", True)):
+        told = [t for t, name in templates.items() if name.endswith(("-zu", "-ga", "-gd", "-sq")) is is_meant]
+        caught = sum(model.score(folded(text)).value >= 0.5 for text in told)
+        yield f"spikee jailbreaks, {what}: {caught} of {len(told)}, {_range(caught, len(told))}"
 
 
 def _attacks(folder: Path, name: str) -> list[str]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from assay.formats.text.checksums import is_iban, is_luhn
@@ -45,6 +47,22 @@ def texts(folder: Path, name: str, **wanted: object) -> list[str]:
     return [
         str(row["text"]) for row in rows(folder, name) if all(row.get(key) == value for key, value in wanted.items())
     ]
+
+
+def contexts(found: list[dict[str, object]]) -> list[str]:
+    """For each row of injected and clean documents the context it was made from, told by how the clean document begins or ends."""
+    plain = [re.sub(r"\W+", " ", str(row["text"]).lower()).strip() for row in found]
+    begins: dict[str, str] = {}
+    ends: dict[str, str] = {}
+    for text, row in zip(plain, found, strict=True):
+        if row["label"] == 0:
+            ends.setdefault(text[-60:], begins.setdefault(text[:60], text))
+    return [begins.get(text[:60]) or ends.get(text[-60:]) or text for text in plain]
+
+
+def is_held_out(context: str) -> bool:
+    """Whether a context is of the half that nobody looked at when windows were chosen."""
+    return int(sha256(context.encode()).hexdigest(), 16) % 2 == 1
 
 
 def planted(seed: int, count: int) -> Iterator[Planted]:

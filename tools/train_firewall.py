@@ -40,8 +40,12 @@ TARGET = HERE.parent / "src" / "assay" / "runtime" / "firewall" / "model"
 LICENCES = {"slabs_train": "MIT", "slabs_validation": "MIT", "yanismiraoui_multilingual_attacks": "Apache-2.0", "bastioncorpus": "MIT",
             "spikee_seeds": "Apache-2.0", "pii_synth_v2": "MIT"}  # fmt: skip
 COUNTS = {"benign": 14_000, "attack": 14_000, "document": 2_500, "poisoned": 5_000}
-FPR = {"prompts": 0.008, "documents": 0.10}
-WINDOW = {"prompts": 64, "documents": 12}  # words; an order hidden in a document is a sentence or two
+FPR = {"prompts": 0.008, "documents": 0.12}
+WINDOW = {
+    "prompts": 64,
+    "documents": 12,
+}  # words of a window to learn from; an order in a document is a sentence or two
+LOOKED_AT = {"prompts": 64, "documents": 6}  # words of a window when scoring; a few words already tell an order
 USED = {
     "benign": {"prompts": 1.0},
     "attack": {"prompts": 1.0, "documents": 0.5},
@@ -50,6 +54,7 @@ USED = {
 }
 CONTRAST = {"prompts": 0.0, "documents": 0.5}
 LIBRARY_DOCS = 1_500
+_SENTENCE = re.compile(r"(?<=[.!?:]) |\n+")
 features.word_of = lru_cache(maxsize=400_000)(features.word_of)  # words repeat in training
 
 
@@ -209,6 +214,7 @@ def calibration_texts(data: Path, kind: str, seed: int, seen: set[str]) -> Itera
         texts += [text for text, label in rows_of(data, "slabs_validation") if not label]
     else:
         texts += library_docs("calibrate")
+        yield from (rng.choice(_SENTENCE.split(text)) for text in texts)
     yield from texts
     for pieces in (8, 14, 24, 40, 90):
         for _ in range(150):
@@ -233,7 +239,8 @@ def train(data: Path, names: Sequence[str], seed: int, output: Path, strengths: 
     card: dict[str, Any] = {
         "schema": "assay/firewall-model/v1", "seed": seed, "licence": "Apache-2.0", "generated": COUNTS, "buckets": list(BUCKETS),
         "trained_on": [{"texts": f"docstrings and topics of Python {sys.version.split()[0]} (PSF-2.0), scikit-learn {sklearn.__version__} (BSD-3-Clause)"}],
-        "calibrated_on": "generated benign text of another seed, slabs_validation (benign rows), docstrings of other modules", "models": {},
+        "calibrated_on": "generated benign text of another seed, slabs_validation (benign rows), docstrings of other modules,"
+        " single sentences of these documents", "models": {},
     }  # fmt: skip
     for name in names:
         content = (data / f"{name}.jsonl").read_bytes()
@@ -262,11 +269,14 @@ def train(data: Path, names: Sequence[str], seed: int, output: Path, strengths: 
         weights, bias = fit(found, strengths[kind], seed)
         packed, scale = quantised(weights)
         texts = list(calibration_texts(data, kind, seed, seen))
-        levels = thresholds(Linear(packed, scale, bias, [0.0] * 4, 1.0, WINDOW[kind], CONTRAST[kind]), texts, FPR[kind])
+        levels = thresholds(
+            Linear(packed, scale, bias, [0.0] * 4, 1.0, LOOKED_AT[kind], CONTRAST[kind]), texts, FPR[kind]
+        )
         (output / f"{kind}.bin").write_bytes(packed)
         card["models"][kind] = {
             "file": f"{kind}.bin", "sha256": hashlib.sha256(packed).hexdigest(), "scale": scale, "bias": bias, "thresholds": levels, "slope": 1.0,
-            "window": WINDOW[kind], "contrast": CONTRAST[kind], "rows": len(found.labels), "attacks": sum(found.labels), "strength": strengths[kind],
+            "window": LOOKED_AT[kind], "window_trained": WINDOW[kind],
+            "contrast": CONTRAST[kind], "rows": len(found.labels), "attacks": sum(found.labels), "strength": strengths[kind],
             "calibration_texts": len(texts), "false_positive_rate": FPR[kind],
         }  # fmt: skip
         print(

@@ -3,7 +3,7 @@
     firewall = Firewall(policy)
     verdict = firewall.check(Segment("..."), route="chat")
 
-Safe for many threads: a firewall holds nothing that changes. It prints, logs and opens nothing.
+Safe for many threads: a firewall holds nothing that changes but its memory, if it is given one. It prints, logs and opens nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from assay.core.digests import sha256
+from assay.runtime.firewall.memory import Memory, Said, key_of
 from assay.runtime.firewall.policy import Block, FirewallPolicy, Setting
 from assay.runtime.firewall.redaction import redacted
 from assay.runtime.firewall.scanner import Mark, NotRun, Scan, Subject, TimedOut
@@ -45,15 +46,21 @@ SCANNERS: Mapping[str, Scan] = {
 SCORED = frozenset(
     ["injection", "classifier"]
 )  # the scanners whose strongest mark, hit or not, is the score of the verdict
-EMPTY = Context()
+LASTING = frozenset(
+    ["secrets", "personal", "hidden", "injection", "exfiltration", "classifier"]
+)  # look at the text alone
+EMPTY, NOTHING = Context(), Said(State.PASSED)
 
 
 class Firewall:
     """One policy, ready to check; where it names a classifier, making one waits until that is loaded."""
 
-    def __init__(self, policy: FirewallPolicy, scanners: Mapping[str, Scan] = SCANNERS) -> None:
+    def __init__(
+        self, policy: FirewallPolicy, scanners: Mapping[str, Scan] = SCANNERS, memory: Memory | None = None
+    ) -> None:
+        """Makes it; with a memory what came before is not scanned again, for scanners that look at the text alone."""
         self.policy = policy
-        self._scanners = scanners
+        self._scanners, self._memory = scanners, memory
         if policy.classifier is not None and policy.uses("classifier"):
             warm(policy.classifier)
 
@@ -65,7 +72,7 @@ class Firewall:
             context: What some scanners compare with.
         """
         given = (segments,) if isinstance(segments, Segment) else tuple(segments)
-        call = _Call(self.policy, self._scanners, context, route)
+        call = _Call(self.policy, self._scanners, context, route, self._memory)
         if refusal := self._refusal(given, route):
             return call.verdict(given, refusal)
         for number, segment in enumerate(given):
@@ -104,8 +111,16 @@ class Firewall:
 class _Call:
     """One call while it runs."""
 
-    def __init__(self, policy: FirewallPolicy, scanners: Mapping[str, Scan], context: Context, route: str) -> None:
+    def __init__(
+        self,
+        policy: FirewallPolicy,
+        scanners: Mapping[str, Scan],
+        context: Context,
+        route: str,
+        memory: Memory | None = None,
+    ) -> None:
         self.policy, self.scanners, self.context, self.route = policy, scanners, context, route
+        self.memory = memory
         self.hits: list[Hit] = []
         self.records: list[ScannerRecord] = []
         self.score = 0.0
@@ -124,44 +139,58 @@ class _Call:
 
     def _scan_block(self, number: int, segment: Segment, block: Block, call: ToolCall | None) -> None:
         subject = Subject(segment, self.policy, self.context, call)
+        # What streams out comes in ever new pieces, which would push out what does come again.
+        memory = self.memory if segment.source is not Source.OUTPUT else None
+        key = key_of(self.policy.digest, self.route, segment) if memory else b""
+        known = memory.recall(key) if memory else {}
+        lasting: dict[str, Said] = {}
         for setting in block.scanners:
             if setting.scanner == "tool-call" and call is None:
                 continue  # it asks about calls only
             begun = time.monotonic()
             subject.deadline_s = begun + setting.deadline_ms / 1000
-            state, why = self._run(number, subject, setting)
-            took_us = int((time.monotonic() - begun) * 1e6)
-            self.records.append(ScannerRecord(setting.scanner, state, number, why, took_us, setting.fails_open))
+            said = known.get(setting.scanner) or self._run(subject, setting)
+            self._take(number, setting, said, int((time.monotonic() - begun) * 1e6))
+            if setting.scanner in LASTING and said.state.has_run:
+                lasting[setting.scanner] = said
         if "views" in vars(subject) and (refused := subject.views.refused):
             self.records.append(ScannerRecord("views", State.FAILED, number, refused))
+        elif memory and len(lasting) > len(known):
+            memory.keep(key, lasting)
 
-    def _run(self, number: int, subject: Subject, setting: Setting) -> tuple[State, str]:
+    def _take(self, number: int, setting: Setting, said: Said, took_us: int) -> None:
+        self.hits += [replace(hit, segment=number) for hit in said.hits] if number else said.hits
+        self.score = max(self.score, said.score)
+        self.records.append(ScannerRecord(setting.scanner, said.state, number, said.why, took_us, setting.fails_open))
+
+    def _run(self, subject: Subject, setting: Setting) -> Said:
+        """Asks one scanner; its hits are those of segment 0."""
         if setting.deadline_ms <= 0:
-            return State.TIMED_OUT, "its deadline is 0 ms"
+            return Said(State.TIMED_OUT, why="its deadline is 0 ms")
         try:
             marks = self.scanners[setting.scanner](subject)
         except TimedOut as late:
-            return State.TIMED_OUT, str(late)
+            return Said(State.TIMED_OUT, why=str(late))
         except NotRun as refused:
-            return State.FAILED, str(refused)
+            return Said(State.FAILED, why=str(refused))
         except KeyError:
-            return State.SKIPPED, "there is no such scanner here"
+            return Said(State.SKIPPED, why="there is no such scanner here")
         except Exception as error:  # noqa: BLE001 - a fault in a scanner must neither end the request nor pass it
-            return State.FAILED, f"{type(error).__name__} in the scanner"
-        if setting.scanner in SCORED:
-            self.score = max((self.score, *[mark.score for mark in marks]))
-        found = [hit for mark in marks if (hit := self._hit(number, mark, setting)) is not None] if marks else ()
-        self.hits += found
-        return (State.HIT if found else State.PASSED), ""
+            return Said(State.FAILED, why=f"{type(error).__name__} in the scanner")
+        if not marks:
+            return NOTHING
+        score = max([mark.score for mark in marks]) if setting.scanner in SCORED else 0.0
+        hits = tuple([hit for mark in marks if (hit := self._hit(mark, setting)) is not None])
+        return Said(State.HIT if hits else State.PASSED, hits, score)
 
-    def _hit(self, number: int, mark: Mark, setting: Setting) -> Hit | None:
+    def _hit(self, mark: Mark, setting: Setting) -> Hit | None:
         if mark.score >= setting.threshold:
             action = setting.action_for(mark.rule)
         elif setting.flag_at is not None and mark.score >= setting.flag_at:
             action = Action.FLAG
         else:
             return None
-        return Hit(setting.scanner, mark.rule, mark.start, mark.end, mark.score, action, mark.refs, number)
+        return Hit(setting.scanner, mark.rule, mark.start, mark.end, mark.score, action, mark.refs)
 
     def verdict(self, segments: Sequence[Segment], refusal: str) -> Verdict:
         """The strongest action that any hit asks for; a scanner that did not run and may not fail open blocks."""

@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from assay.runtime.firewall.firewall import EMPTY, Firewall
+from assay.runtime.firewall.memory import Memory
 from assay.runtime.firewall.policy import FirewallPolicy
 from assay.runtime.firewall.values import Action, Context, ScannerRecord, Segment, State, Verdict
 
@@ -67,7 +68,7 @@ class PooledFirewall(Firewall):
     """A firewall whose large checks go to worker processes."""
 
     def __init__(self, policy: FirewallPolicy, workers: Workers) -> None:
-        super().__init__(policy)
+        super().__init__(policy, memory=Memory())
         self._workers = workers
 
     def check(self, segments: Segment | Sequence[Segment], route: str = "default", context: Context = EMPTY) -> Verdict:
@@ -92,5 +93,5 @@ _FIREWALLS: dict[str, Firewall] = {}  # of this worker process, by digest of the
 def _check(policy: FirewallPolicy, segments: tuple[Segment, ...], route: str, context: Context) -> Verdict:
     if policy.digest not in _FIREWALLS:
         _FIREWALLS.clear()
-        _FIREWALLS[policy.digest] = Firewall(policy)
+        _FIREWALLS[policy.digest] = Firewall(policy, memory=Memory())
     return _FIREWALLS[policy.digest].check(segments, route, context)
