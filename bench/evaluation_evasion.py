@@ -2,6 +2,8 @@
 
 One network for each seed, trained here; the same rows, distances, steps and queries for all. Robust accuracy counts every row, also those
 that are wrong without an attack. Peers run in an environment of their own, in turns with ours; medians over seeds.
+The cost of Square is given twice: for each row that the network was asked, and for each query of the budget that a row was good for; ART
+asks the network three times a query.
 How to run: make bench NAME=evaluation_evasion      or      .venv/bin/python bench/evaluation_evasion.py --data DIR [--seed N] [--quick]
 (DIR holds the MNIST files of the development data; by default shared/data/evaluation beside the checkout)
 """
@@ -76,6 +78,8 @@ def _claims(rounds: list[dict[str, Any]]) -> Iterator[Claim]:
     per_row = median([(one["art_square"]["cpu_s"] / one["art_square"]["rows"]) / (one["square"]["cpu_s"] / one["square"]["rows"])
                       for one in rounds])  # fmt: skip
     yield Claim("Square, times faster than ART a query row", per_row, "ratio", 3.0, "higher", art, 1.0)
+    yield Claim("Square, times faster than ART with the same budget", ratio("art_square", "square", "cpu_s"), "ratio", 3.0, "higher",
+                art, 1.0)  # fmt: skip
     yield Claim("Square, robust accuracy", middle("square", "robust"), "share", middle("art_square", "robust"), "lower", art,
                 middle("art_square", "robust"))  # fmt: skip
     if any("distance" in one["foolbox_hopskipjump"] for one in rounds):
@@ -132,7 +136,7 @@ def mine(weights: bytes, x: Any, y: Any, seed: int) -> dict[str, Any]:
     stated = declared({"predictor": "torch", "interface": {"shape": [1, 28, 28], "bounds": [0, 1]}})
     ball, found = Ball(EPS, 0.0, 1.0), {}
     right = Predictor(load_torch(weights, stated, network)).labels(x) == y
-    fooled = np.zeros(int(right.sum()), bool)
+    stands = np.ones(int(right.sum()), bool)
     attacks = {
         "pgd": (pgd, STEPS),
         "apgd_ce": (apgd_ce, STEPS),
@@ -142,14 +146,14 @@ def mine(weights: bytes, x: Any, y: Any, seed: int) -> dict[str, Any]:
     for name, (attack, budget) in attacks.items():
         model = Predictor(load_torch(weights, stated, network))
         began = time.process_time()
-        said = attack(Target(model, x, y), ball, budget, seed)
+        said = attack(Target(model, x[right], y[right]), ball, budget, seed)
         found[name] = {
-            "robust": float((~said.fooled).mean()),
+            "robust": float((~said.fooled).sum() / len(x)),
             "cpu_s": time.process_time() - began,
             "rows": model.rows_queried,
         }
-        fooled |= said.fooled if name != "square" else False
-    found["worst"] = {"robust": float((~fooled).sum() / len(x))}
+        stands &= ~said.fooled if name != "square" else True
+    found["worst"] = {"robust": float(stands.sum() / len(x))}
     model = Predictor(load_torch(weights, stated, network))
     began = time.process_time()
     reach = distances(Target(model, x[:10], y[:10]), ball.whole, 1_000).radius

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from assay.core.errors import MissingExtra, Refused, Undecided
 from assay.predictors.declared import Declared, Recipe
 from assay.predictors.predictor import Capability, Info, Loss, Predictor, Slope, Trainer, softmax
+from assay.predictors.torch_inference import Inference
 
 if TYPE_CHECKING:
     from assay.predictors.predictor import Batch, Floats, Labels
@@ -92,6 +93,7 @@ class Torch:
         if self._is_image:
             network.to(memory_format=torch.channels_last)  # convolutions on a CPU take half the time
         _evaluating(network)
+        self._inference = Inference(network, self.device)
         weights = [weight for weight in network.parameters() if weight.is_floating_point()]
         self._dtype = weights[0].dtype if weights else torch.float32
         self._info = stated.info(stated.classes or self._counted())
@@ -121,7 +123,8 @@ class Torch:
         if wanted is Capability.PENULTIMATE:
             return self._before_last(batch)
         with torch.no_grad():
-            logits = np.concatenate([self._forward(part).double().cpu().numpy() for part in self._parts(batch)])
+            said = (self._said(self._tensor(part), self._inference) for part in self._parts(batch))
+            logits = np.concatenate([part.double().cpu().numpy() for part in said])
         if wanted is Capability.VALUES:
             return logits.reshape(len(batch), -1)[:, 0]
         if wanted is Capability.LABELS:
@@ -186,9 +189,9 @@ class Torch:
     def _forward(self, batch: Batch) -> Tensor:
         return self._said(self._tensor(batch))
 
-    def _said(self, rows: Tensor) -> Tensor:
+    def _said(self, rows: Tensor, network: Network | None = None) -> Tensor:
         try:
-            said = self.network(rows)
+            said = (network or self.network)(rows)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             why = str(error).strip().split("\n")[-1][:200]
             raise Undecided("the model refuses the rows", why, "compare `shape` and the declared features") from error

@@ -18,7 +18,7 @@ from assay.checks.robustness.evasion import evasion
 from assay.checks.robustness.gradient_attacks import apgd_ce, apgd_dlr, checkpoints, pgd
 from assay.checks.robustness.image_noise import CORRUPTIONS, corrupted
 from assay.checks.robustness.ray_search import distances, ray_search
-from assay.checks.robustness.square_attack import side, square
+from assay.checks.robustness.square_attack import repaint, side, square
 from assay.core.canonical import Json
 from assay.core.outcomes import Measurement, Skipped
 from assay.predictors.declared import declared
@@ -96,6 +96,20 @@ def test_a_flip_is_real_inside_the_ball_and_within_the_budget(attack: Any) -> No
 def test_equal_seeds_give_equal_attacks(attack: Any) -> None:
     first, again = attack(attacked(20), BALL, 20, 5), attack(attacked(20), BALL, 20, 5)
     assert (first.points == again.points).all() and (first.queries == again.queries).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 4), (1, 1, 20)])
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_a_repainted_square_changes_every_image_and_nothing_outside_it(shape: tuple[int, int, int], size: int) -> None:
+    rng = np.random.default_rng(0)
+    low, high = np.zeros((40, *shape)), np.ones((40, *shape))
+    rows = np.arange(0, 40, 2)
+    before = np.where(rng.random((20, *shape)) < 0.5, low[rows], high[rows])
+    after = before.copy()
+    repaint(rng, after, low, high, rows, size)
+    changed = (before != after).any(axis=1)
+    assert changed.any(axis=(1, 2)).all() and np.isin(after, (0, 1)).all()
+    assert (changed.any(axis=2).sum(axis=1) <= size).all() and (changed.any(axis=1).sum(axis=1) <= size).all()
 
 
 @pytest.mark.parametrize("attack", WHITE)

@@ -16,6 +16,7 @@ from assay.predictors.declared import declared
 from assay.predictors.function_model import FunctionModel, named_function
 from assay.predictors.plan import Way, plan
 from assay.predictors.predictor import Capability, Loss, Predictor, RowKind
+from assay.predictors.torch_inference import MANY_ROWS
 
 torch = pytest.importorskip("torch")
 SHAPE: Mapping[str, Json] = {"shape": [1, 4, 4], "bounds": [0, 1]}
@@ -78,6 +79,30 @@ def test_a_network_in_any_form_answers_as_the_original(made: Any) -> None:
     assert np.allclose(model.scores(BATCH).sum(axis=1), 1) and model.info.classes == (0, 1, 2)
     assert (model.labels(BATCH) == expected.argmax(axis=1)).all() and model.info.row_kind is RowKind.IMAGE
     assert model.rows_queried == 21
+
+
+@pytest.mark.parametrize("made", [scripted, exported, weights])
+def test_a_network_that_is_asked_many_rows_goes_on_answering_the_same(made: Any) -> None:
+    model, many = network(made()), RNG.random((MANY_ROWS, 16))
+    first = model.logits(many)
+    assert np.allclose(model.logits(many), first, atol=1e-4)
+    assert (model.slope(BATCH, np.zeros(7, np.int32), Loss.MARGIN).gradient != 0).any()
+
+
+def test_a_network_that_counts_its_calls_is_not_rewritten_to_one_that_does_not() -> None:
+    from assay.predictors.torch_inference import Inference
+
+    class Counting(Net):
+        calls = 0
+
+        def forward(self, x: Any) -> Any:
+            self.calls += 1
+            return super().forward(x) + self.calls
+
+    asked, rows = Inference(Counting().eval(), torch.device("cpu")), torch.zeros(MANY_ROWS, 1, 4, 4)
+    with torch.no_grad():
+        said = [float(asked(rows)[0, 0]) for _ in range(4)]
+    assert len(set(said)) == 4
 
 
 @pytest.mark.parametrize("loss", list(Loss))

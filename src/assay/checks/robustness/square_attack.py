@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Flags = npt.NDArray[np.bool_]
+    from assay.predictors.predictor import Floats
+
+    Ints = npt.NDArray[np.int64]
 
 FIRST_SHARE = 0.3
 # Shares of the budget after which squares cover half as much. The paper halves nine times, for 10,000 queries; with hundreds,
@@ -23,29 +25,27 @@ HALVED_AT = (0.01, 0.05, 0.2, 0.5)
 
 
 def square(target: Target, ball: Ball, budget: int, seed: int) -> Attacked:
-    """At most `budget` queries a row; the first is a picture of vertical stripes."""
+    """At most `budget` queries a row; the first is a picture of vertical stripes. Rows that are fooled are asked no more."""
     import numpy as np
 
     shape = image_shape(target)
     rng = np.random.default_rng(seed)
-    low, high = ball.limits(target.start)
+    low, high = (limit.reshape(-1, *shape) for limit in ball.limits(target.start))
     n, (channels, height, width) = len(low), shape
-    stripes = np.broadcast_to(rng.random((n, channels, 1, width)) < 0.5, (n, *shape)).reshape(n, -1)
-    best = np.where(stripes, high, low)
-    queries = np.full(n, 1, np.int64)
-    lowest = margins(target.predictor, best, target.truth) if n else np.empty(0)
+    best = np.where(rng.random((n, channels, 1, width)) < 0.5, high, low)
+    queries = np.full(n, min(1, budget), np.int64)
+    lowest = margins(target.predictor, best.reshape(n, -1), target.truth) if n else np.empty(0)
     for turn in range(1, budget):
         alive = np.flatnonzero(lowest >= 0)
         if not alive.size:
             break
-        mask = squares(rng, alive.size, shape, side(turn / budget, height, width))
-        up = np.broadcast_to((rng.random((alive.size, channels, 1, 1)) < 0.5), (alive.size, *shape))
-        trial = np.where(mask, np.where(up.reshape(alive.size, -1), high[alive], low[alive]), best[alive])
-        found = margins(target.predictor, trial, target.truth[alive])
+        trial = best[alive]
+        repaint(rng, trial, low, high, alive, side(turn / budget, height, width))
+        found = margins(target.predictor, trial.reshape(alive.size, -1), target.truth[alive])
         queries[alive] += 1
         better = found < lowest[alive]
         best[alive[better]], lowest[alive[better]] = trial[better], found[better]
-    return Attacked(best, lowest < 0, queries)
+    return Attacked(best.reshape(n, -1), lowest < 0, queries)
 
 
 def side(progress: float, height: int, width: int) -> int:
@@ -57,19 +57,25 @@ def side(progress: float, height: int, width: int) -> int:
     return int(min(max(1, round((share * height * width) ** 0.5)), height, width))
 
 
-def squares(rng: np.random.Generator, n: int, shape: tuple[int, int, int], size: int) -> Flags:
-    """A random square of each of n images, shape (n, channels * height * width)."""
+def repaint(rng: np.random.Generator, images: Floats, low: Floats, high: Floats, rows: Ints, size: int) -> None:
+    """Sets a random square of each image (n, channels, height, width) to its lowest or highest values, a channel at a time.
+
+    `low` and `high` hold the limits of all rows, `rows` (n,) the places of these images among them. A square that would
+    change nothing takes the other end, as the authors' code does by drawing again: a query is not spent on what is known.
+    """
     import numpy as np
 
-    channels, height, width = shape
-    tall = min(size, height)
-    top = rng.integers(0, height - tall + 1, n)[:, None]
-    left = rng.integers(0, width - min(size, width) + 1, n)[:, None]
-    rows, columns = np.arange(height), np.arange(width)
-    inside = (rows >= top) & (rows < top + tall)
-    across = (columns >= left) & (columns < left + size)
-    mask = inside[:, None, :, None] & across[:, None, None, :]
-    return np.broadcast_to(mask, (n, channels, height, width)).reshape(n, -1)
+    n, channels, height, width = images.shape
+    down = rng.integers(0, max(1, height - size + 1), (n, 1)) + np.arange(min(size, height))
+    along = rng.integers(0, max(1, width - size + 1), (n, 1)) + np.arange(min(size, width))
+    channel = np.arange(channels)[:, None, None] * height
+    within = (channel + down[:, None, :, None]) * width + along[:, None, None, :]
+    first = np.arange(n)[:, None, None, None], rows[:, None, None, None]
+    mine, theirs = (place * (channels * height * width) + within for place in first)
+    least, most, now = low.take(theirs), high.take(theirs), images.take(mine)
+    up = rng.random((n, channels, 1, 1)) < 0.5
+    same = (np.where(up, most, least) == now).all(axis=(1, 2, 3), keepdims=True)
+    images.put(mine, np.where(up ^ same, most, least))
 
 
 def image_shape(target: Target) -> tuple[int, int, int]:
