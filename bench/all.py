@@ -19,7 +19,7 @@ PARTS = {
     "gate": ("gate_calibration", "policy_expr"),
     "demo": ("demo",),
     "scan": ("scan", "deps", "secret_search"),
-    "evaluation": ("evaluation_evasion", "evaluation_privacy", "evaluation_gate"),
+    "evaluation": ("evaluation_evasion", "evaluation_privacy", "evaluation_fairness", "evaluation_gate"),
     "firewall": ("firewall", "firewall_proxy"),
 }
 QUICK = {

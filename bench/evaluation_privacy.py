@@ -9,8 +9,6 @@ How to run: .venv/bin/python bench/evaluation_privacy.py --data DIR    (DIR hold
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 import tarfile
@@ -25,15 +23,12 @@ import numpy as np
 from assay.checks.extraction.linear_copies import Region, solved, unknowns
 from assay.checks.privacy.membership import membership
 from assay.checks.privacy.one_run_audit import audited
-from assay.core.assets import Asset, Entry, Kind, Manifest
-from assay.core.digests import Digest, sha256
 from assay.core.outcomes import Measurement
-from assay.predictors import subject
 from assay.predictors.declared import declared
 from assay.predictors.predictor import Predictor
 from assay.statistics.ranks import rank_interval
 from claims import HERE, Claim, Unmeasured, child, options, show, took
-from evaluation_data import evaluation_folder
+from evaluation_data import csv_of, evaluation_folder, outcomes
 from peers.environment import EVALUATION, QUIET, environment_python
 
 FEATURES, CLASSES, HIDDEN, SHADOWS = 446, 30, 128, 16
@@ -79,7 +74,9 @@ def membership_claims(data: Path, seed: int, *, peers: bool) -> Iterator[Claim]:
     rows = location(data, seed)
     target = trained(rows, seed)
     found: list[Any] = []
-    used = took(lambda: found.extend(outcomes(target, rows, seed)))
+    sides = (("trained_on", rows.is_member), ("tested_on", ~rows.is_member))
+    data = {role: table(rows.x[side], rows.y[side]) for role, side in sides}
+    used = took(lambda: found.extend(outcomes(membership, target, data, {"target": "label"}, seed, shadows=SHADOWS)))
     measured = {one.metric: one for one in found if isinstance(one, Measurement)}
     rate, area = measured["tpr_at_fpr_001"], measured["membership_auc"]
     assert rate.threat_model == f"lira,scores,recipe,shadows:{SHADOWS}", rate.threat_model
@@ -108,52 +105,10 @@ def trained(rows: Location, seed: int) -> Predictor:
     return untrained.trainer().train(rows.x[rows.is_member], rows.y[rows.is_member], seed + 1_000)
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A context over files in memory."""
-
-    files: dict[Digest, dict[str, bytes]]
-    roles: dict[str, tuple[Asset, ...]]
-    seed: int
-    options: dict[str, Any]
-
-    def open(self, asset: Asset, path: str) -> io.BytesIO:
-        return io.BytesIO(self.files[asset.digest][path])
-
-    def folder(self, asset: Asset) -> Path:
-        raise AssertionError("no folder is needed")
-
-    def related(self, role: str) -> tuple[Asset, ...]:
-        return self.roles.get(role, ())
-
-
-def outcomes(target: Predictor, rows: Location, seed: int) -> Iterator[Any]:
-    """What the check yields; the model is handed over in place of its file."""
-    files: dict[Digest, dict[str, bytes]] = {}
-    roles = {}
-    for role, side in (("trained_on", rows.is_member), ("tested_on", ~rows.is_member)):
-        held = {f"{role}.csv": table(rows.x[side], rows.y[side])}
-        one = asset(Kind.DATASET, held)
-        files[one.digest], roles[role] = held, (one,)
-    context = Bench(files, roles, seed, {**membership.defaults, "shadows": SHADOWS})
-    loader, subject.load_predictor = subject.load_predictor, lambda asset, context: target
-    try:
-        yield from membership.body(asset(Kind.MODEL, {"model": b""}), context)
-    finally:
-        subject.load_predictor = loader
-
-
-def asset(kind: Kind, files: dict[str, bytes]) -> Asset:
-    entries = [Entry(path, sha256(data), len(data)) for path, data in files.items()]
-    return Asset(kind.value, 1, Manifest.of(kind, entries), {"target": "label"})
-
-
 def table(x: Any, y: Any) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*(f"f{place}" for place in range(x.shape[1])), "label"])
-    writer.writerows([*map(int, row), int(label)] for row, label in zip(x, y, strict=True))
-    return text.getvalue().encode()
+    """Rows and classes as CSV."""
+    named = [*(f"f{place}" for place in range(x.shape[1])), "label"]
+    return csv_of(named, ([*map(int, row), int(label)] for row, label in zip(x, y, strict=True)))
 
 
 def peer_rate(target: Predictor, rows: Location, seed: int) -> tuple[float | None, str]:

@@ -52,6 +52,6 @@ def _rewritten(network: Network, rows: Tensor, said: Tensor) -> Network | None:
         try:
             found = torch.jit.optimize_for_inference(torch.jit.script(network))
             agrees = all(torch.allclose(found(rows), said, rtol=TOLERANCE, atol=TOLERANCE) for _ in range(2))
-        except Exception:  # torch raises almost anything for what it cannot rewrite
+        except Exception:  # noqa: BLE001 - torch raises almost anything for what it cannot rewrite
             return None
     return found if agrees else None
