@@ -47,10 +47,11 @@ def _rewritten(network: Network, rows: Tensor, said: Tensor) -> Network | None:
     """The network for inference on a CPU, or None if there is none that says `said` of `rows`."""
     import torch
 
+    jit: Any = torch.jit  # declared as if it never returned
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated; torch.compile takes seconds and a C++ compiler
         try:
-            found = torch.jit.optimize_for_inference(torch.jit.script(network))
+            found = jit.optimize_for_inference(jit.script(network))
             agrees = all(torch.allclose(found(rows), said, rtol=TOLERANCE, atol=TOLERANCE) for _ in range(2))
         except Exception:  # noqa: BLE001 - torch raises almost anything for what it cannot rewrite
             return None
