@@ -12,6 +12,7 @@ numbers are finite and that probabilities sum to one is checked here, once, for 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -138,6 +139,17 @@ class Trainer(Protocol):
             Undecided: the recipe cannot be fitted to these rows.
         """
         ...
+
+    def train_each(
+        self, features: Batch, target: Labels, parts: npt.NDArray[np.bool_], seed: int
+    ) -> Iterator[Predictor]:
+        """A model for each of `parts` (s, n), fitted to the rows that it picks, the first with `seed`, the next with one more.
+
+        Raises:
+            Undecided: as `train`.
+        """
+        for place, part in enumerate(parts):
+            yield self.train(features[part], target[part], seed + place)
 
 
 class Predictor:

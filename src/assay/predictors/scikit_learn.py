@@ -118,7 +118,7 @@ class ScikitLearn:
         return frame.infer_objects()
 
 
-class _Cloner:
+class _Cloner(Trainer):
     """The settings of a fitted estimator, fitted again to other rows."""
 
     def __init__(self, model: ScikitLearn) -> None:

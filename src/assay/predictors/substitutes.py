@@ -38,7 +38,7 @@ class Shape(StrEnum):
     FOREST = "forest"
 
 
-class Substitutes:
+class Substitutes(Trainer):
     """Trains models of one shape for the classes of `info`, on rows whose columns are numbers where `is_number` (d,) says so."""
 
     def __init__(self, info: Info, is_number: tuple[bool, ...], shape: Shape) -> None:

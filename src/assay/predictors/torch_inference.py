@@ -24,7 +24,7 @@ class Inference:
     def __init__(self, network: Network, device: Device) -> None:
         self._network, self._rows_asked = network, 0
         self._rewritten: Network | None = None
-        self._may_rewrite = device.type == "cpu" and _has_convolutions(network)
+        self._may_rewrite = device.type == "cpu" and has_convolutions(network)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """What the network says of a batch, without gradients."""
@@ -38,7 +38,7 @@ class Inference:
         return said
 
 
-def _has_convolutions(network: Network) -> bool:
+def has_convolutions(network: Network) -> bool:
     """By the names of layers, which those of a compiled network keep."""
     return any(getattr(layer, "original_name", type(layer).__name__).startswith("Conv") for layer in network.modules())
 

@@ -6,7 +6,6 @@ the type of the network's weights.
 
 from __future__ import annotations
 
-import copy
 import io
 import warnings
 import zipfile
@@ -14,9 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import MissingExtra, Refused, Undecided
-from assay.predictors.declared import Declared, Recipe
-from assay.predictors.predictor import Capability, Info, Loss, Predictor, Slope, Trainer, softmax
+from assay.predictors.declared import Declared
+from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer, softmax
 from assay.predictors.torch_inference import Inference
+from assay.predictors.torch_training import Fitter, evaluating
 
 if TYPE_CHECKING:
     from assay.predictors.predictor import Batch, Floats, Labels
@@ -92,7 +92,7 @@ class Torch:
         self._is_image = len(stated.interface.get("shape") or ()) == 3
         if self._is_image:
             network.to(memory_format=torch.channels_last)  # convolutions on a CPU take half the time
-        _evaluating(network)
+        evaluating(network)
         self._inference = Inference(network, self.device)
         weights = [weight for weight in network.parameters() if weight.is_floating_point()]
         self._dtype = weights[0].dtype if weights else torch.float32
@@ -152,7 +152,7 @@ class Torch:
         """Trains networks of the same shape from fresh weights by the declared recipe."""
         recipe = self.stated.recipe
         assert recipe is not None  # the capability says so
-        return _Fitter(self, recipe)
+        return Fitter(self, recipe)
 
     def _counted(self) -> tuple[int, ...]:
         """Classes by number, where nobody named them: as many as the network answers with for a row of zeros."""
@@ -220,75 +220,6 @@ class Torch:
         finally:
             hook.remove()
         return np.concatenate(seen).reshape(len(batch), -1)
-
-
-class _Fitter:
-    """The shape of a network and the recipe by which it is trained."""
-
-    def __init__(self, model: Torch, recipe: Recipe) -> None:
-        self._model, self._recipe = model, recipe
-
-    def train(self, features: Batch, target: Labels, seed: int) -> Predictor:
-        """A network with fresh weights drawn from `seed`, fitted by the recipe."""
-        import numpy as np
-        import torch
-
-        network = copy.deepcopy(self._model.network)
-        generator = torch.Generator().manual_seed(seed)
-        _renew(network, generator)
-        fresh = Torch(network, self._model.stated)
-        is_regression = fresh.info.is_regression
-        rows = fresh._tensor(features)
-        truth = torch.as_tensor(np.asarray(target, np.float64 if is_regression else np.int64), device=fresh.device)
-        criterion = torch.nn.functional.mse_loss if is_regression else torch.nn.functional.cross_entropy
-        recipe = self._recipe
-        adam = torch.optim.Adam(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay, fused=True)
-        _evaluating(network, False)
-        for _ in range(recipe.epochs):
-            order = torch.randperm(len(rows), generator=generator).to(fresh.device)
-            for start in range(0, len(rows), recipe.batch):
-                picked = order[start : start + recipe.batch]
-                said = fresh._said(rows[picked])
-                wanted = truth[picked].to(said.dtype).reshape(said.shape) if is_regression else truth[picked]
-                adam.zero_grad(set_to_none=True)
-                error: Tensor = criterion(said, wanted)
-                error.backward()
-                adam.step()
-        _evaluating(network)
-        return Predictor(fresh)
-
-
-def _renew(network: Network, generator: Any) -> None:  # Any: a torch generator
-    """Draws new weights as torch's own layers do: uniform within 1/sqrt(fan-in); scales 1, shifts 0, statistics fresh.
-
-    Source: PyTorch documentation, `torch.nn.Linear` and `torch.nn.Conv2d`, "Variables".
-    """
-    import torch
-
-    fan_in = {
-        name.rpartition(".")[0]: weight[0].numel() for name, weight in network.named_parameters() if weight.dim() > 1
-    }
-    with torch.no_grad():
-        for name, weight in network.named_parameters():
-            layer = name.rpartition(".")[0]
-            if layer in fan_in:
-                bound = max(1, fan_in[layer]) ** -0.5
-                weight.copy_(torch.empty(weight.shape).uniform_(-bound, bound, generator=generator))
-            else:
-                weight.fill_(1.0 if name.endswith("weight") else 0.0)
-        for name, buffer in network.named_buffers():
-            if name.endswith(("running_mean", "num_batches_tracked")):
-                buffer.zero_()
-            elif name.endswith("running_var"):
-                buffer.fill_(1)
-
-
-def _evaluating(network: Network, on: bool = True) -> None:
-    """Switches dropout and batch statistics off; a `torch.export` program has no such switch and is as it was exported."""
-    try:
-        network.train(not on)
-    except NotImplementedError:
-        return
 
 
 def _losses(torch: Any, logits: Tensor, target: Tensor, loss: Loss) -> Tensor:  # Any: the module

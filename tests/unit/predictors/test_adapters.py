@@ -150,6 +150,52 @@ def test_a_recipe_trains_fresh_networks_that_depend_on_the_seed_only() -> None:
     assert np.allclose(model.logits(BATCH), network(weights()).logits(BATCH))  # the original is as it was
 
 
+class Plain(torch.nn.Module):  # type: ignore[misc, name-defined]  # as above
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(16, 8), torch.nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.last(torch.relu(self.first(x.flatten(1))))
+
+
+class Asking(Plain):
+    """Looks at its rows, so that it cannot be one of several."""
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x) if float(x.detach().sum()) > 0 else super().forward(-x)
+
+
+@pytest.mark.parametrize("made", [Plain, Asking, Net])
+def test_networks_trained_side_by_side_are_those_trained_one_by_one(made: Any) -> None:
+    from assay.predictors.torch_model import Torch
+
+    torch.manual_seed(0)
+    stated = declared({"predictor": "torch", "interface": {**SHAPE, "recipe": {"epochs": 5, "rate": 0.01, "batch": 8}}})
+    trainer = Predictor(Torch(made(), stated)).trainer()
+    rows, target = RNG.random((31, 16)), (np.arange(31) % 3).astype(np.int32)
+    half = np.arange(31) < 15
+    parts = np.stack([half, ~half, half[::-1], ~half[::-1]])
+    found = list(trainer.train_each(rows, target, parts, 7))
+    for place, (one, part) in enumerate(zip(found, parts, strict=True)):
+        alone = trainer.train(rows[part], target[part], 7 + place)
+        assert np.allclose(one.logits(rows), alone.logits(rows), atol=1e-3)
+    assert not np.allclose(found[0].logits(rows), found[2].logits(rows), atol=1e-2)
+
+
+def test_a_network_that_draws_is_trained_to_the_same_by_the_same_seed() -> None:
+    from assay.predictors.torch_model import Torch
+
+    network = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 3)
+    )
+    stated = declared({"predictor": "torch", "interface": {**SHAPE, "recipe": {"epochs": 2, "batch": 8}}})
+    trainer = Predictor(Torch(network, stated)).trainer()
+    target = (np.arange(7) % 3).astype(np.int32)
+    first, again = (trainer.train(BATCH, target, 1).logits(BATCH) for _ in range(2))
+    assert (first == again).all()
+
+
 def test_a_clone_of_scikit_learn_keeps_the_places_of_classes_it_never_saw() -> None:
     from sklearn.linear_model import LogisticRegression
 

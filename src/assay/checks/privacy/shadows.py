@@ -55,8 +55,8 @@ def trained_shadows(trainer: Trainer, rows: Sides, count: int, seed: int) -> Gen
 
     inside = halves(rows.is_member, count, np.random.default_rng(seed))
     said = []
-    for place, half in enumerate(inside):
-        yield Progress(place, len(inside), "training shadow models")
-        shadow = trainer.train(rows.features[half], rows.target[half], seed + place)
+    yield Progress(0, len(inside), "training shadow models")
+    for place, shadow in enumerate(trainer.train_each(rows.features, rows.target, inside, seed)):
         said.append(confidence(shadow, rows.features, rows.target))
+        yield Progress(place + 1, len(inside), "training shadow models")
     return Shadows(inside, np.stack([one.log_p for one in said]), np.stack([one.log_odds for one in said]))
