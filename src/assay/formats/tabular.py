@@ -147,16 +147,16 @@ def _lines(text: str) -> Iterator[str]:
 
 def _typed(cells: list[str]) -> Column:
     """Floats if every cell that is not missing is a number that a float holds exactly enough, else text."""
-    values: list[float] = []
-    for cell in cells:
+    values: dict[str, float] = {}
+    for cell in set(cells):  # many columns repeat a few values; each is read once
         text = cell.strip()
         if text in MISSING:
-            values.append(math.nan)
+            values[cell] = math.nan
         elif _NUMBER.fullmatch(text) and (len(text) <= _EXACT_DIGITS or _fits(text)):
-            values.append(float(text))
+            values[cell] = float(text)
         else:
-            return [None if cell.strip() == "" else cell.strip() for cell in cells]
-    return values
+            return [cell.strip() or None for cell in cells]
+    return [values[cell] for cell in cells]
 
 
 def _fits(text: str) -> bool:

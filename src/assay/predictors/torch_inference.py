@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-MANY_ROWS = 2_000
+MANY_ROWS = 1_000
 TOLERANCE = 1e-4
 
 Tensor = Any  # torch's types are not complete enough for strict checking
