@@ -26,7 +26,7 @@ QUICK = {
     "registry": ("--rounds", "30", "--reads", "100", "--repeats", "1"),
     "ledger": ("--entries", "20000", "--appends", "3200", "--repeats", "1", "--kills", "3"),
     "manifest": ("--mb", "64", "--repeats", "3"),
-    "gate_calibration": ("--runs", "500"),
+    "gate_calibration": ("--quick",),
     "evaluation_gate": ("--runs", "100"),
     "signing": ("--quick",),
     "deps": ("--quick",),
