@@ -56,7 +56,7 @@ def parse(data: bytes, *, what: str = "JSON", max_bytes: int = 16 << 20, max_dep
         value = _STRICT.decode(data.decode("utf-8"))
         # NOTE: strict UTF-8 has no surrogates, so only an escape can bring one in; depth needs as many brackets.
         if b"\\u" in data or data.count(b"{") + data.count(b"[") > max_depth:
-            _inspect(value, max_depth)
+            _inspect(value, max_depth, b"\\u" in data)
     except UnicodeDecodeError as error:
         raise MalformedInput(f"{what} is not UTF-8", str(error)) from error
     except RecursionError as error:
@@ -196,13 +196,17 @@ _STRICT = json.JSONDecoder(
 )
 
 
-def _inspect(value: Json, room: int) -> None:
-    """Refuses lone surrogates, and more than `room` levels."""
+def _inspect(value: Json, room: int, has_escapes: bool) -> None:
+    """Refuses more than `room` levels and, where escapes may have made them, lone surrogates."""
     if isinstance(value, str):
-        if not value.isascii() and _SURROGATE.search(value):
+        if has_escapes and not value.isascii() and _SURROGATE.search(value):
             raise ValueError("a string holds a lone surrogate")
     elif isinstance(value, (dict, list)):
         if room <= 0:
             raise ValueError("nested too deeply")
-        for item in (*value, *value.values()) if isinstance(value, dict) else value:
-            _inspect(item, room - 1)
+        if has_escapes and isinstance(value, dict):
+            for key in value:
+                _inspect(key, room, True)
+        for item in value.values() if isinstance(value, dict) else value:
+            if has_escapes or isinstance(item, (dict, list)):
+                _inspect(item, room - 1, has_escapes)

@@ -18,6 +18,7 @@ MAX_HEADER_BYTES = 100 << 20
 MAX_DIMENSIONS = 64
 _PLACES = "tensors"  # the kind of fact
 _NEAR_END = 24  # a number or word that is cut in the middle is told at its beginning
+_KEYS = {"dtype", "shape", "data_offsets"}
 _OPENING = frozenset({b"{", b"[", b" ", b"\n", b"\t", b'"'})
 DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
@@ -102,7 +103,7 @@ def _breaks_off(text: bytes) -> bool:
 
 
 def _span(name: str, tensor: Json) -> tuple[int, int]:
-    if not isinstance(tensor, dict) or set(tensor) != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(tensor, dict) or tensor.keys() != _KEYS:
         raise Impossible(f"tensor {name[:80]!r} is malformed", "expected dtype, shape and data_offsets")
     shape, offsets, dtype = tensor["shape"], tensor["data_offsets"], tensor["dtype"]
     if not _naturals(shape) or len(shape) > MAX_DIMENSIONS or not _naturals(offsets) or len(offsets) != 2:
