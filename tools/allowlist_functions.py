@@ -11,11 +11,11 @@ def call(
     makes: str = "",
     why: str = "",
     items: bool = False,
-    state: bool = False,
+    state: bool | list[str] = False,
     role: str = "function",
     slots: bool = False,
 ) -> dict[str, object]:
-    """One entry; empty values are left out."""
+    """One entry; empty values are left out. `state` is true for any state, or what a tuple of it must fit."""
     full: dict[str, object] = {
         "role": role,
         "args": list(args),
@@ -105,6 +105,10 @@ PYTHON: dict[str, dict[str, object]] = {
     "_operator": {"itemgetter": made("const*", why="picks items by constant keys; reaches no attribute and runs only items of containers")},
 }  # fmt: skip
 PYTHON["operator"] = PYTHON["_operator"]
+PYTHON["functools"] = {
+    "partial": call("harmless", makes="functools:partial", state=["harmless", "tuple", "dict", "dict|none"],
+                    why="calls what it wraps, which is listed for any arguments"),
+}  # fmt: skip
 
 _DTYPE = "m:numpy:dtype"
 _MULTIARRAY = {
@@ -252,6 +256,11 @@ FUNCTIONS["scipy"] = {
 FUNCTIONS["sklearn"] = {
     "sklearn.tree._tree": {
         "Tree": made("int", "any", "int", why="a tree whose nodes are checked for size and dtype", state=True)
+    },
+    "sklearn.utils.validation": {
+        "check_array": call(
+            "any*", why="makes an array of its argument and looks at it; imports, opens and runs nothing"
+        )
     },
     "sklearn.neighbors._kd_tree": {"newObj": call("type", makes="@0", why="an empty tree")},
     "sklearn.neighbors._ball_tree": {"newObj": call("type", makes="@0", why="an empty tree")},

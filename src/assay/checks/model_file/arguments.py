@@ -76,6 +76,12 @@ def _is_type(item: Shape, find: Finder) -> bool:
     return entry is not None and entry.role == "type"
 
 
+def _is_harmless(item: Shape, find: Finder) -> bool:
+    """Whether it is a function that is listed for whatever arguments, so that calling it later is as harmless as calling it now."""
+    entry = find(item[1], item[2]) if item[0] == "g" else None
+    return entry is not None and entry.role == "function" and entry.args == ("any*",)
+
+
 def _is_shape(item: Shape, find: Finder) -> bool:
     sizes = [part[1] for part in item[1:] if part[0] == "i"] if item[0] == "t" else [MAX_ITEMS + 1]
     return len(sizes) == len(item) - 1 and math.prod(sizes) <= MAX_ITEMS and min(sizes, default=0) >= 0
@@ -95,6 +101,7 @@ _KINDS: dict[str, Callable[[Shape, Finder], bool]] = {
     "const": _is_constant,
     "shape": _is_shape,
     "type": _is_type,
+    "harmless": _is_harmless,
     "builtin": lambda item, find: (
         item[0] == "g" and item[1] in ("builtins", "__builtin__") and item[2] in BUILTIN_BASES
     ),

@@ -4,9 +4,9 @@ A name is a module and a dotted name inside it, never the two joined, because `a
 different to a loader. Roles: `type` may be instantiated without its constructor and be given a state; `function` may be called
 with arguments that fit its constraint; `inert` may only appear. A library's file is read when a name of it first appears.
 
-Constraints of arguments, in `args`: `str int small float bool none bytes tuple list dict set const shape type builtin any`,
-joined by `|`; `=text` is that text alone, `g:module:name` that global alone, `m:module:name` a value of that type; a trailing
-`?` may be left out, a trailing `*` may be repeated.
+Constraints of arguments, in `args`: `str int small float bool none bytes tuple list dict set const shape type builtin any`
+and `harmless`, a function that is listed for any arguments, joined by `|`; `=text` is that text alone, `g:module:name` that
+global alone, `m:module:name` a value of that type; a trailing `?` may be left out, a trailing `*` may be repeated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_LIST_BYTES = 8 << 20
 CONSTRAINTS = frozenset(
     {
         "str", "int", "small", "float", "bool", "none", "bytes", "tuple", "list", "dict", "set", "const", "shape", "type", "builtin",
-        "any",
+        "any", "harmless",
     }
 )  # fmt: skip
 _KEYS = frozenset({"role", "args", "makes", "items", "state", "slots", "new", "why"})
@@ -54,7 +54,10 @@ _HOMES = {"_loss": "sklearn"}  # scikit-learn 1.5 to 1.7 built a module that too
 
 
 class Entry(NamedTuple):
-    """What one name may do. `args` None: it may not be called; `makes` is the type of its results, `@0` its first argument."""
+    """What one name may do. `args` None: it may not be called; `makes` is the type of its results, `@0` its first argument.
+
+    `own_state`: any state may be set; `state_args`: a tuple that fits this constraint, and no other.
+    """
 
     role: str
     args: tuple[str, ...] | None = None
@@ -64,6 +67,7 @@ class Entry(NamedTuple):
     plain_slots: bool = False
     new_args: bool = False
     why: str = ""
+    state_args: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,8 @@ def _problem(found: Json) -> str:
         return f"{unknown[0][:40]!r} is unknown here"
     if found.get("role") not in ("type", "function", "inert"):
         return f"the role {str(found.get('role'))[:40]!r} is none of type, function, inert"
-    words = [word for wanted in found.get("args") or () for word in wanted.rstrip("?*").split("|")]
+    shapes = [*(found.get("args") or ()), *(found["state"] if isinstance(found.get("state"), list) else ())]
+    words = [word for wanted in shapes for word in wanted.rstrip("?*").split("|")]
     wrong = [word for word in words if word not in CONSTRAINTS and word[:1] != "=" and not _is_named(word)]
     return f"the constraint {wrong[0][:40]!r} is not known" if wrong else ""
 
@@ -206,8 +211,9 @@ def _entry(found: Json) -> Entry:
         None if args is None else tuple(args),
         found.get("makes", ""),
         bool(found.get("items")),
-        bool(found.get("state")),
+        found.get("state") is True,
         bool(found.get("slots")),
         bool(found.get("new")),
         found.get("why", ""),
+        tuple(found["state"]) if isinstance(found.get("state"), list) else None,
     )

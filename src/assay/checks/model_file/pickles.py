@@ -90,8 +90,11 @@ class PickleJudge:
                 )
         elif op in _ITEM_OPS and not entry.takes_items:
             yield Problem("ASY-PKL-012", f"{op} on {_told(target)}", fact.offset, fact.member)
-        elif op == "BUILD" and not _may_be_state(entry, args):
+        elif op == "BUILD" and not self._may_be_state(entry, args):
             yield Problem("ASY-PKL-012", f"BUILD of {_told(target)} with {_told(args)}", fact.offset, fact.member)
+
+    def _may_be_state(self, entry: Entry, state: Shape) -> bool:
+        return fits(state, entry.state_args, self.find) if entry.state_args is not None else _may_be_state(entry, state)
 
     def _is_storage(self, shape: Shape) -> bool:
         """`("storage", class, key, location, count)` of torch, with a view behind it in legacy files."""
