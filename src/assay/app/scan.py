@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from difflib import get_close_matches
 from hashlib import sha256
@@ -34,6 +34,7 @@ from assay.formats.reading import read_facts
 
 CHUNK_BYTES = 1 << 20
 MAX_FOLDERS = 1_000_000
+MAX_HASHED_BYTES = 64 << 30
 DEFAULT_LIMITS = Limits()
 MANY_FILES, MANY_BYTES = 4_000, 1 << 30
 
@@ -87,7 +88,10 @@ def scan(paths: Sequence[str], how: Scan, on_file: Callable[[str], None] = lambd
     )
     for index, answer in answers:
         on_file(files[index])
-        yield waived(_scanned(files[index], answer), how.waivers)
+        found = _scanned(files[index], answer)
+        if isinstance(answer, Lost) and how.hashes:
+            found = replace(found, sha256=_digest_of(files[index]))
+        yield waived(found, how.waivers)
 
 
 def _jobs(files: Sequence[str]) -> int:
@@ -215,6 +219,18 @@ def _waiver(row: dict[str, object]) -> Waiver:
         raise ValueError(f"there is no rule {str(row['rule'])[:80]!r}" + (f", did you mean {near[0]}?" if near else ""))
     expires = row["expires"] if isinstance(row["expires"], date) else date.fromisoformat(str(row["expires"]))
     return Waiver(digest, str(row["rule"]), str(row["reason"]), expires)
+
+
+def _digest_of(path: str) -> Digest | None:
+    """The sha256 of a file whose reader died with it, so that it has a name; None where that cannot be said."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb", buffering=0) as handle:
+            status = os.fstat(descriptor)
+            is_hashed = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_HASHED_BYTES
+            return Digest(_digest(handle)) if is_hashed else None
+    except OSError:
+        return None
 
 
 def _digest(handle: IO[bytes]) -> str:

@@ -93,6 +93,8 @@ def test_a_reader_that_hangs_or_eats_memory_makes_its_file_inconclusive(
     assert [Path(f.path).name for f in found] == names
     said = {Path(f.path).name: [p.rule for p in f.judgement.problems] for f in found}
     assert said["hangs.pkl"] == said["hoards.pkl"] == ["ASY-FIL-003"] and said["fails.pkl"] == ["ASY-FIL-004"]
+    digests = {Path(f.path).name: f.sha256 for f in found}
+    assert digests["hangs.pkl"] == digests["z.pkl"]  # the parent names the file whose worker died with it
     assert [f.judgement.verdict for f in found] == [
         Verdict.CLEAN, Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, Verdict.CLEAN
     ]  # fmt: skip
