@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ from assay.runtime.firewall.model.linear import Linear
 from assay.statistics.clusters import mean_of_clusters
 from assay.statistics.intervals import share_interval
 from claims import HERE, Claim, Unmeasured
-from firewall_data import rows, texts
+from firewall_data import contexts, is_held_out, rows, texts
 from peers.environment import environment_python
 
 TESTED_ON = ("bastioncorpus", "spikee_seeds", "yanismiraoui_multilingual_attacks")
@@ -85,11 +84,12 @@ def detection(folder: Path, weights: Path, seed: int, is_trained_here: bool) -> 
             Claim(f"firewall light: {source.name}", sum(hits) / len(hits), "share", source.target, source.better)
         )
         notes.append(f"light: {source.name}: {told(hits, source.clusters)}")
+    claims.append(at_five_percent(light["documents"], folder))
     notes += by_language(folder, lambda text: light["prompts"].score(folded(text)).value >= 0.5, "light")
     try:
         with tempfile.TemporaryDirectory() as work:
             more, told_too = with_ml(Detector(light, classifier(Path(work)), *card()["band"]), sources, folder)
-    except (Unmeasured, FileNotFoundError) as error:
+    except Unmeasured as error:
         return claims, [*notes, f"ML tier not measured: {error}"]
     return claims + more, notes + told_too
 
@@ -126,25 +126,31 @@ def tested(folder: Path, seed: int) -> Iterator[Tested]:
     )
     hard = [str(row["text"]) for row in rows(folder, "bastioncorpus") if row["label"] == 0]
     yield Tested("false positives on hard benign prompts (bastioncorpus)", hard, 0.05, 0.05, "lower")
-    clean, injected = (texts(folder, "bipia_indirect_train", label=label) for label in (0, 1))
-    yield Tested(
-        "false positives on clean documents (BIPIA)", clean, 0.05, 0.05, "lower", "documents", range(len(clean))
-    )
-    shared = [context_of(text, clean) for text in injected]
-    yield Tested("recall on injected documents (BIPIA)", injected, 0.60, 0.60, "higher", "documents", shared)
+    yield from documents(folder)
 
 
-def context_of(injected: str, clean: Sequence[str]) -> int:
-    """The clean document of which most begins and ends the injected one."""
+def documents(folder: Path) -> Iterator[Tested]:
+    """Documents with and without an order, of the contexts that nobody looked at."""
+    found = rows(folder, "bipia_indirect_train")
+    numbers: dict[str, int] = {}
+    kept = [(row, numbers.setdefault(context, len(numbers)))
+            for row, context in zip(found, contexts(found), strict=True) if is_held_out(context)]  # fmt: skip
+    for name, label, target, better in (
+        ("false positives on clean documents (BIPIA)", 0, 0.05, "lower"),
+        ("recall on injected documents (BIPIA)", 1, 0.60, "higher"),
+    ):
+        meant = [(str(row["text"]), number) for row, number in kept if row["label"] == label]
+        yield Tested(
+            name, [text for text, _ in meant], target, target, better, "documents", [number for _, number in meant]
+        )
 
-    near = [i for i, document in enumerate(clean) if document[:12] == injected[:12] or document[-12:] == injected[-12:]]
-    held = {i: shared_start(clean[i], injected) + shared_start(clean[i][::-1], injected[::-1]) for i in near}
-    return max(near, key=lambda i: min(1.0, held[i] / len(clean[i])), default=-1)
 
-
-def shared_start(a: str, b: str) -> int:
-    """How many characters both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+def at_five_percent(model: Linear, folder: Path) -> Claim:
+    """Recall of the light tier on injected documents where 5 % of the clean ones are hit."""
+    clean, injected = ([model.score(folded(text)).raw for text in source.texts] for source in documents(folder))
+    limit = sorted(clean)[int(0.95 * len(clean))]
+    share = sum(score > limit for score in injected) / len(injected)
+    return Claim("firewall light: recall on injected documents at 5 % false positives", share, "share", 0.60, "higher")
 
 
 def told(hits: Sequence[bool], clusters: Sequence[int] = ()) -> str:
@@ -168,6 +174,12 @@ def by_language(folder: Path, is_hit: Callable[[str], bool], tier: str) -> Itera
             found.setdefault(str(row["lang"]), []).append(is_hit(str(row["text"])))
     for language, hits in sorted(found.items()):
         yield f"{tier}: bastioncorpus, {language}: {told(hits)}"
+    templates = {
+        str(row["text"]): str(row["id"]) for row in rows(folder, "spikee_seeds") if row["label"] == "jailbreaks"
+    }
+    for what, is_meant in (("English", False), ("Zulu, Irish, Gaelic and Albanian", True)):
+        meant = [text for text, name in templates.items() if name.endswith(("-zu", "-ga", "-gd", "-sq")) is is_meant]
+        yield f"{tier}: spikee jailbreaks, {what}: {told([is_hit(text) for text in meant])}"
 
 
 def attacks(folder: Path, name: str) -> list[str]:

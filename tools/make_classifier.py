@@ -29,8 +29,8 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load
 from tokenizers import Tokenizer
 
-from assay.runtime.firewall.classifier.adapter import HEADS, LAYERS, WIDTH, Adapter, card, shipped
-from assay.runtime.firewall.classifier.serving import digest_of_folder
+from assay.runtime.firewall.classifier.adapter import LAYERS, WIDTH, Adapter, card, shipped
+from assay.runtime.firewall.classifier.serving import PURPOSES, digest_of_folder
 
 ATTENTION_HEADS, EPSILON = 12, 1e-12
 
@@ -170,13 +170,13 @@ def model_of(base: Base, adapter: Adapter, thresholds: Mapping[str, Sequence[flo
     encoder = Encoder(base, adapter)
     g = encoder.graph
     pooled = encoder.pooled("input_ids", "attention_mask")
-    for i, head in enumerate(HEADS):
+    for i, head in enumerate(PURPOSES):
         weights, bias = adapter.arrays["head_weight"][i][:, None], adapter.arrays["head_bias"][i : i + 1]
         g.nodes.append(helper.make_node("Gemm", [pooled, g.constant(weights), g.constant(bias)], [head]))
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "t"]) for name in ("input_ids", "attention_mask")
     ]
-    outputs = [helper.make_tensor_value_info(head, TensorProto.FLOAT, ["n", 1]) for head in HEADS]
+    outputs = [helper.make_tensor_value_info(head, TensorProto.FLOAT, ["n", 1]) for head in PURPOSES]
     graph = helper.make_graph(g.nodes, "guard", inputs, outputs, g.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9, producer_name="assay")
     helper.set_model_props(model, {"thresholds": json.dumps(thresholds)} if thresholds else {})

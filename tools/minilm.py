@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from assay.runtime.firewall.classifier.adapter import DENSE, HEADS, LAYERS, RANK, WIDTH, Adapter
+from assay.runtime.firewall.classifier.adapter import DENSE, LAYERS, RANK, WIDTH, Adapter
+from assay.runtime.firewall.classifier.serving import PURPOSES
 
 ATTENTION_HEADS = 12
 
 
 class MiniLm(nn.Module):
-    """Token ids to two logits: one window a row, shape (n, 2), in the order of `HEADS`."""
+    """Token ids to two logits: one window a row, shape (n, 2), in the order of `PURPOSES`."""
 
     def __init__(self, weights: dict[str, Tensor], seed: int) -> None:
         super().__init__()
@@ -29,7 +30,7 @@ class MiniLm(nn.Module):
                 outputs, inputs = weights[f"encoder.layer.{layer}.{dense}.weight"].shape
                 learned[_key(layer, dense, "a")] = torch.randn(RANK, inputs, generator=generator) / inputs**0.5
                 learned[_key(layer, dense, "b")] = torch.zeros(outputs, RANK)
-        learned["head_weight"], learned["head_bias"] = torch.zeros(len(HEADS), WIDTH), torch.zeros(len(HEADS))
+        learned["head_weight"], learned["head_bias"] = torch.zeros(len(PURPOSES), WIDTH), torch.zeros(len(PURPOSES))
         self.learned = nn.ParameterDict({name: nn.Parameter(value) for name, value in learned.items()})
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:

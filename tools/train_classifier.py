@@ -6,7 +6,7 @@
 
 Only files whose licence is clear are read, and text of the generator that also trains the linear models. A row is a window
 of at most 64 tokens; rows of like length share a batch. Thresholds are set on benign text that was not trained on, of every
-length, as texts are scored: by their strongest window. Needs torch and the extras `ml` and `onnx`; about half an hour of CPU.
+length, as texts are scored: by their strongest window. Needs torch and the extras `ml` and `onnx`; some twenty minutes of CPU.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from torch import Tensor
 from train_firewall import LICENCES, calibration_texts, library_docs, normal, rows_of
 
 from assay.formats.text.fold import folded
-from assay.runtime.firewall.classifier.adapter import HEADS, RANK, Adapter
+from assay.runtime.firewall.classifier.adapter import RANK, Adapter
 from assay.runtime.firewall.classifier.serving import (
     BUCKETS,
+    PURPOSES,
     Refused,
     Scorer,
     bucket_of,
@@ -49,8 +50,8 @@ TARGET = HERE.parent / "src" / "assay" / "runtime" / "firewall" / "classifier"
 COUNTS = {"benign": 8_000, "attack": 6_000, "document": 1_500, "poisoned": 2_000}
 LIBRARY_DOCS, BATCH_TOKENS, RATE, WARM_UP = 500, 1024, 2e-3, 0.06
 UNKNOWN = -1.0
-FPR = {"prompts": 0.01, "documents": 0.03}
-BAND = (0.05, 0.9)  # linear scores between which the classifier is asked
+FPR = {"prompts": 0.03, "documents": 0.03}
+BAND = (0.03, 0.9)  # linear scores between which the classifier is asked
 CALIBRATED_ON = {"prompts": 4_000, "documents": 1_500}
 
 
@@ -123,7 +124,7 @@ def fit(model: MiniLm, found: Sequence[Row], seed: int) -> None:
     rng = random.Random(seed)
     plan = batches(found, rng)
     labels = np.array([row.labels for row in found])
-    share = torch.tensor([(labels[:, i] == 1).sum() / (labels[:, i] >= 0).sum() for i in range(len(HEADS))])
+    share = torch.tensor([(labels[:, i] == 1).sum() / (labels[:, i] >= 0).sum() for i in range(len(PURPOSES))])
     optimiser = torch.optim.AdamW(model.learned.parameters(), lr=RATE, weight_decay=0.01)
     begun, losses = time.monotonic(), []
     for step, batch in enumerate(plan):
@@ -204,7 +205,7 @@ def main() -> None:
     model = MiniLm({name: torch.from_numpy(value) for name, value in base.weights.items()}, asked.seed)
     fit(model, found, asked.seed)
     finish(model.adapter(), base, card_of(asked.data, names, base, asked.seed), asked.output,
-           {purpose: calibration_sample(asked.data, purpose, asked.seed, seen) for purpose in HEADS})  # fmt: skip
+           {purpose: calibration_sample(asked.data, purpose, asked.seed, seen) for purpose in PURPOSES})  # fmt: skip
 
 
 def finish(adapter: Adapter, base: Base, card: dict[str, Any], output: Path, texts: dict[str, list[str]]) -> None:
@@ -215,7 +216,7 @@ def finish(adapter: Adapter, base: Base, card: dict[str, Any], output: Path, tex
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write(base, adapter, {}, folder)
-        card["thresholds"] = {purpose: thresholds(folder, purpose, texts[purpose]) for purpose in HEADS}
+        card["thresholds"] = {purpose: thresholds(folder, purpose, texts[purpose]) for purpose in PURPOSES}
         card["digest"] = write(base, adapter, card["thresholds"], folder)
     (output / "adapter.bin").write_bytes(data)
     (output / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

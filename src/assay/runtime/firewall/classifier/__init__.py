@@ -13,13 +13,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections import OrderedDict
-from hashlib import sha256
 
 from assay.runtime.firewall.classifier.wire import receive, send
 from assay.runtime.firewall.scanner import NotRun, TimedOut
 
-MAX_REMEMBERED = 4096
 _BOOT = (
     "import sys, json; given = json.loads(sys.argv[1]); sys.path += [p for p in given['paths'] if p not in sys.path]; "
     "from assay.runtime.firewall.classifier.serving import serve; serve(given['socket'], given['folder'], given['sha256'])"
@@ -37,7 +34,6 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._is_ready = False
-        self._known: OrderedDict[str, float] = OrderedDict()
 
     def load(self, deadline_s: float) -> None:
         """Returns when the classifier is loaded.
@@ -49,7 +45,7 @@ class Worker:
         self._exchange(None, deadline_s)
 
     def score(self, text: str, purpose: str, deadline_s: float) -> float:
-        """The score of `text` in 0..1, higher for attacks; one that was scored lately is remembered.
+        """The score of `text` in 0..1, higher for attacks.
 
         Args:
             purpose: Which of its outputs is asked where it has several: `prompts` or `documents`.
@@ -59,14 +55,7 @@ class Worker:
             TimedOut: no answer until then; a process that was still loading goes on, one that hangs on a text is killed.
             NotRun: the classifier cannot be loaded, refuses the text, or the process died.
         """
-        key = sha256(f"{purpose}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()
-        if (known := self._known.get(key)) is not None:
-            return known
-        score = self._exchange({"text": text.encode("utf-8", "replace").decode(), "purpose": purpose}, deadline_s)
-        self._known[key] = score
-        while len(self._known) > MAX_REMEMBERED:
-            self._known.popitem(last=False)
-        return score
+        return self._exchange({"text": text.encode("utf-8", "replace").decode(), "purpose": purpose}, deadline_s)
 
     def close(self) -> None:
         """Ends the process."""

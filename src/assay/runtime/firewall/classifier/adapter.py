@@ -15,8 +15,9 @@ from importlib import resources
 from itertools import product
 from typing import Any
 
+from assay.runtime.firewall.classifier.serving import PURPOSES
+
 LAYERS, WIDTH, INNER, RANK = 6, 384, 1536, 4
-HEADS = ("prompts", "documents")
 DENSE = {
     "attention.self.query": (WIDTH, WIDTH),
     "attention.self.key": (WIDTH, WIDTH),
@@ -34,7 +35,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
     for layer, (dense, (outputs, inputs)) in product(range(LAYERS), DENSE.items()):
         name = f"{layer}_{dense.replace('.', '_')}"
         found[f"{name}_a"], found[f"{name}_b"] = (RANK, inputs), (outputs, RANK)
-    return found | {"head_weight": (len(HEADS), WIDTH), "head_bias": (len(HEADS),)}
+    return found | {"head_weight": (len(PURPOSES), WIDTH), "head_bias": (len(PURPOSES),)}
 
 
 @dataclass(frozen=True)

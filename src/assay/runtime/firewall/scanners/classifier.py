@@ -1,7 +1,11 @@
 """The ML tier: an ONNX classifier in a worker process, asked only where the linear model is uncertain.
 
-What was not asked because the linear model is sure is passed; what was asked and not answered in time is not. Without the
-extra `onnx`, without a classifier in the policy, or with other bytes than the policy names, it has not run.
+    linear score   below `low`       from `low`                        from `high`
+    this scanner   passes            says what the classifier says     hits with the linear score
+
+So it says what both tiers say together, and may overrule the linear model; where that is not to block by itself, a policy sets
+`injection: {rules: {injection.model: flag}}`. What was asked and not answered in time is no pass. Without the extra `onnx`, without
+a classifier in the policy, or with other bytes than the policy names, it has not run.
 """
 
 from __future__ import annotations
@@ -17,11 +21,11 @@ from assay.runtime.firewall.policy import Classifier
 from assay.runtime.firewall.scanner import Mark, NotRun, Subject
 from assay.runtime.firewall.scanners.injection import REFS, linear, model_for
 
-LOADED_WITHIN_S = 20.0
+RULE, LOADED_WITHIN_S = "classifier.injection", 20.0
 
 
 def classifier(subject: Subject) -> Sequence[Mark]:
-    """One mark for each reading of the text whose linear score lies in the band of the policy, with the classifier's score.
+    """A mark for each reading of the text that the linear model is sure of; if there is none, for each that is in doubt.
 
     Raises:
         NotRun: there is no classifier, it cannot be loaded, or it did not answer in time.
@@ -31,16 +35,17 @@ def classifier(subject: Subject) -> Sequence[Mark]:
         raise NotRun("the policy names no classifier")
     purpose = model_for(subject.segment.source)
     model = linear(purpose)
-    found = [(view, model.score(view.text).value) for view in subject.views]
-    if any(score >= named.high for _, score in found):
-        return ()
-    marks = []
-    for view, score in found:
-        if score >= named.low:
-            place = view.place or (0, len(subject.segment.text))
-            asked = worker_of(named, os.getpid()).score(view.raw, purpose, subject.deadline_s)
-            marks.append(Mark("classifier.injection", *place, asked, REFS))
-    return marks
+    found = [
+        (view.place or (0, len(subject.segment.text)), model.score(view.text).value, view.raw) for view in subject.views
+    ]
+    if sure := [Mark(RULE, *place, score, REFS) for place, score, _ in found if score >= named.high]:
+        return sure
+    worker = worker_of(named, os.getpid())
+    return [
+        Mark(RULE, *place, worker.score(raw, purpose, subject.deadline_s), REFS)
+        for place, score, raw in found
+        if score >= named.low
+    ]
 
 
 def warm(named: Classifier) -> None:
