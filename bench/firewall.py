@@ -3,9 +3,8 @@
 Cross-source: weights of the light tier are trained here without the files that they are then tested on, and the shipped adapter
 of the ML tier never saw them; thresholds come from calibration text alone. The shipped light weights are trained on those files
 too, so no figure of the shipped weights on them is printed. BIPIA: windows were chosen on one half of the contexts, figures are
-of the other; rows share contexts, so the interval counts contexts. The generator's families of jailbreaks were written after
-looking at half of spikee's templates, so that figure is one of development. All intervals are Wilson's, 95 %. Time is CPU time
-of one thread; peer and Assay take turns. How to run:
+of the other; rows share contexts, so their intervals come from drawing contexts again (bootstrap). All other intervals are
+Wilson's, 95 %. Time is CPU time of one thread; peer and Assay take turns. How to run:
     .venv/bin/python bench/firewall.py [--texts DIR] [--data DIR] [--seed N] [--held-out DIR] [--no-peer]
 (--texts holds the labelled files, by default shared/data/llm beside the checkout; --held-out weights trained before)
 """
