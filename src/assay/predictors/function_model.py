@@ -79,10 +79,10 @@ class FunctionModel:
             raise Undecided("the model refuses the rows", f"{type(error).__name__}: {error}"[:200]) from error
         if self._output == "scores" and wanted is Capability.LABELS and found.ndim == 2 and found.shape[1]:
             return found.argmax(axis=1)
-        if wanted is not Capability.LABELS:
+        if wanted is not Capability.LABELS or found.ndim != 1 or (found.dtype.kind == "f" and np.isnan(found).any()):
             return found
         places = {str(value): place for place, value in enumerate(self._info.classes)}
-        return [places.get(str(value), -1) for value in found.ravel().tolist()] if found.ndim == 1 else found
+        return [places.get(str(value), -1) for value in found.tolist()]
 
     def slope(self, batch: Batch, target: Labels, loss: Loss) -> Slope:
         """A function shows no gradients."""

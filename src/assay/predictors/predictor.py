@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SUM_TOLERANCE = 1e-3
 MAX_REMEMBERED = 1_000_000
+ENOUGH_ROWS = 20
+"""So many answers that are no class are a model with other classes than declared, not a row that it finds strange."""
 
 
 class Capability(StrEnum):
@@ -192,6 +194,9 @@ class Predictor:
         if (whole != found).any() or (whole < -1).any() or (whole >= len(self.info.classes)).any():
             why = f"places beyond its {len(self.info.classes)} classes"
             raise Undecided("the model answers with something else than labels", why)
+        if whole.size >= ENOUGH_ROWS and (whole < 0).all():
+            known = ", ".join(map(str, self.info.classes[:12]))
+            raise Undecided("the model answers with none of its classes", f"asked {whole.size} rows; it has {known}")
         return whole
 
     def scores(self, batch: Batch, *, again: bool = False) -> Floats:

@@ -216,7 +216,11 @@ def _places(values: list[Json], classes: Sequence[Json], name: str) -> list[int]
     if absent:
         raise Undecided(f"the target {name!r} has holes", f"{absent} of {len(values)} rows have no label")
     places = {_key(value): place for place, value in enumerate(classes)}
-    return [places.get(_key(value), UNKNOWN_CLASS) for value in values]
+    found = [places.get(_key(value), UNKNOWN_CLASS) for value in values]
+    if max(found, default=0) == UNKNOWN_CLASS:
+        why = f"{name!r} holds {', '.join(sorted(set(map(_text, values)))[:6])}; the model has {', '.join(map(str, classes[:6]))}"
+        raise Undecided("no label of the data is a class of the model", why)
+    return found
 
 
 def _positive(declared: Mapping[str, Json], info: Info) -> int | None:

@@ -17,6 +17,7 @@ from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.predictors.constancy import change_of_answer
 from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows
 from assay.predictors.subject import skipped, subject
@@ -71,13 +72,16 @@ def group_gaps(asset: Asset, context: Context) -> Iterator[Outcome]:
         if predictor.info.is_regression:
             yield from _of_numbers(predictor, rows, context.seed)
             return
+        change = change_of_answer(predictor, rows.features)
         questions = _questions(predictor, rows)
     except Undecided as error:
         yield skipped(ID, error)
         return
+    if change:
+        yield Skipped(f"validity of {ID}", change)
     for place, question in enumerate(questions):
         yield Progress(place, len(questions), question.metric)
-        yield from _gap(question, rows, context.seed)
+        yield from _gap(question, rows, context.seed, valid=not change)
     yield Progress(2, 2, "done")
 
 
@@ -116,7 +120,7 @@ def _questions(predictor: Predictor, rows: EvaluationRows) -> list[Question]:
     ]
 
 
-def _gap(question: Question, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
+def _gap(question: Question, rows: EvaluationRows, seed: int, *, valid: bool) -> Iterator[Outcome]:
     import numpy as np
 
     from assay.statistics.gaps import gap_interval, shrunk_gap_interval
@@ -139,12 +143,12 @@ def _gap(question: Question, rows: EvaluationRows, seed: int) -> Iterator[Outcom
     yield Measurement(
         metric=question.metric, value=found.estimate, unit="share", better="lower", n=found.n, low=found.low,
         high=found.high, level=found.level, method=found.method, kind="gap", table=sha256(table.data),
-        limit={"groups": names, "hits": hits, "counts": counts},
+        limit={"groups": names, "hits": hits, "counts": counts}, valid=valid,
     )  # fmt: skip
     shrunk = shrunk_gap_interval(kept_hits, kept_counts, seed)
     yield Measurement(
         metric=f"{question.metric}_shrunk", value=shrunk.estimate, unit="share", better="lower", n=shrunk.n, low=shrunk.low,
-        high=shrunk.high, level=shrunk.level, method=shrunk.method, kind="mean",
+        high=shrunk.high, level=shrunk.level, method=shrunk.method, kind="mean", valid=valid,
     )  # fmt: skip
     for place in filled:
         yield _rate(question, names[place], hits[place], counts[place])
