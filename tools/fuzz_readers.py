@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import random
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import tempfile
 import time
 import traceback
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,16 +51,36 @@ def main() -> int:
 
 def seeds() -> dict[str, list[tuple[str, bytes]]]:
     """Corpus files by the format that their content has, with the names that they go by."""
+    from tests.corpus.model_file import formats
     from tests.corpus.model_file.attacks import attacks, twins
     from tests.corpus.model_file.composed_files import composed, plain
 
     from assay.formats.reading import read_facts
 
     groups: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
-    for case in [*attacks(), *twins(), *composed(150, 1), *plain(50, 1)]:
-        if len(case.data) <= MAX_SEED_BYTES:
-            groups[read_facts(case.data, case.path).format.rpartition("+")[2] or "none"].append((case.path, case.data))
+    cases = [*attacks(), *twins(), *formats.twins(), *composed(150, 1), *plain(50, 1)]
+    for path, data in [*((case.path, case.data) for case in cases), *trees_of_hdf5()]:
+        if len(data) <= MAX_SEED_BYTES:
+            groups[read_facts(data, path).format.rpartition("+")[2] or "none"].append((path, data))
     return groups
+
+
+def trees_of_hdf5() -> Iterator[tuple[str, bytes]]:
+    """HDF5 files in the old and the new layouts, as h5py writes them: groups, links, attributes, chunks, texts."""
+    import h5py
+    import numpy as np
+
+    for layout in ("earliest", "v110", "latest"):
+        buffer = io.BytesIO()
+        low = layout if layout != "v110" else (layout, "latest")
+        with h5py.File(buffer, "w", libver=low, track_order=layout != "earliest") as file:
+            for number in range(12):
+                file.create_group(f"group {number}").attrs["name"] = f"text {number}"
+            file.create_dataset("chunks", data=np.arange(99.0), chunks=(10,), compression="gzip", shuffle=True)
+            file.create_dataset("texts", data=np.array(["a", "bb"], object), dtype=h5py.string_dtype())
+            file["soft"], file["far"] = h5py.SoftLink("/chunks"), h5py.ExternalLink("other.h5", "/x")
+            file.attrs["model_config"] = '{"class_name": "Dense", "config": {"units": 2}}'
+        yield "model.h5", buffer.getvalue()
 
 
 def fuzz(name: str, files: list[tuple[str, bytes]], seconds: int, seed: int) -> None:

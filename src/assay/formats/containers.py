@@ -45,11 +45,16 @@ class Archives:
                 "zip", (Fact("malformed", "", None, ("it has no directory",)), *PickleFile(data).search(base))
             )
         kind = kind_of(member.name for member in found.members)
-        facts = list(found.facts)
+        facts, room, packed = list(found.facts), self._budget.inflated, 0
         for member in found.members:
+            packed += member.header.packed
             facts += self._counted() or self._zip_member(data, member, kind)
             if self._budget.spent:
                 break
+        if self._budget.is_bomb(packed, size := room - self._budget.inflated) and any(
+            fact.kind == "unrecognised" for fact in facts
+        ):
+            facts.append(_bomb(packed, size))
         if kind == "skops":
             facts += _skops(data[base:stop] if base or stop else data)
         if not found.members:

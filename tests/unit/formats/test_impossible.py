@@ -107,6 +107,10 @@ def test_zeros_of_no_format_that_only_a_bound_ended_are_a_bomb() -> None:
         assert "ASY-LIM-002" in rules(data, "m.npz")
 
 
+def test_many_members_of_nothing_are_a_bomb_together() -> None:
+    assert "ASY-LIM-002" in rules(zipped({f"m{number}.bin": bytes(4 << 20) for number in range(5)}, 8), "m.zip")
+
+
 def test_what_is_nested_deeper_than_any_writer_nests_is_flagged() -> None:
     data = b"\x80\x04N."
     for _ in range(12):

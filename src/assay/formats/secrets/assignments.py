@@ -12,6 +12,7 @@ import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import merge
 
 from assay.formats.secrets.budget import Budget
 from assay.formats.secrets.glance import NAME_ANCHORS
@@ -65,8 +66,11 @@ class Assigned:
 
 def assignments(text: str, lowered: str, budget: Budget) -> Iterator[Assigned]:
     """Names that tell of a secret, with values that look like one; `lowered` has the same length as `text`."""
-    done = -1
-    for at in sorted({at for anchor in NAME_ANCHORS for at in _every(lowered, anchor)}):
+    done = last = -1
+    for at in merge(*(_every(lowered, anchor) for anchor in NAME_ANCHORS)):  # lazily: a vocabulary has millions of them
+        if at == last:
+            continue
+        last = at
         budget.spend(4)
         found = _assigned_at(text, at, budget) if at >= done else None
         if found is not None:
@@ -82,12 +86,15 @@ def _every(text: str, anchor: str) -> Iterator[int]:
 
 
 def _assigned_at(text: str, at: int, budget: Budget) -> Assigned | None:
-    before = text[max(0, at - MAX_NAME) : at]
-    start = at - (len(before) - len(before.rstrip(_NAME_CHARACTERS)))
-    rest = _REST.match(text, at)
+    rest, before = _REST.match(text, at), text[max(0, at - MAX_NAME) : at]
     end = rest.end() if rest else at
+    sign = _SIGN.match(text, end)
+    if sign is None and "--" not in before:
+        return None  # most words that tell of a secret stand in prose and in vocabularies
+    start = at - (len(before) - len(before.rstrip(_NAME_CHARACTERS)))
     name = text[start:end]
-    sign = _SIGN.match(text, end) or (_FLAG_SIGN.match(text, end) if name.startswith("--") else None)
+    if sign is None and name.startswith("--"):
+        sign = _FLAG_SIGN.match(text, end)
     if sign is None or is_no_secret_name(name):
         return None
     quoted = _quoted(text, sign.end(), budget)
