@@ -11,6 +11,7 @@ from tests.contract.material import FEATURES, MODEL, World, lines, loans, run, s
 
 from assay.checks.robustness.box_search import Box, search
 from assay.checks.robustness.tabular import attack_problems, median_bounds, tabular
+from assay.core.errors import UsageError
 from assay.core.outcomes import Measurement, Skipped, Table
 from assay.predictors.predictor import Capability, Info
 from assay.predictors.rows import EvaluationRows
@@ -197,3 +198,36 @@ def test_bounds_of_a_median_of_few_rows_are_all_that_is_possible() -> None:
     assert median_bounds(np.array([5.0, 7.0]), 1.0, 200.0) == (1.0, 200.0)
     low, high = median_bounds(np.arange(101.0), 1.0, 200.0)
     assert low < 50 < high
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_row_that_is_asked_keeps_the_rules_between_features(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hot, low = np.eye(3)[rng.integers(0, 3, 120)], rng.normal(size=(120, 1))
+    x = np.concatenate([hot, low, low + rng.random((120, 2)), rng.normal(size=(120, 2))], axis=1)
+    model = Linear(rng.normal(size=8) * 2, has_scores=bool(seed % 2))
+    rows = rows_of(x, model.labels(x))
+    options = {"eps": 0.5, "change_binary": True, "ranges": {"f0": 1, "f1": 1, "f2": 1},
+               "one_hot": [["f0", "f1", "f2"]], "ordered": [["f3", "f4"], ["f3", "f5"]]}  # fmt: skip
+    box = Box.around(rows, options)
+    found = search(model, rows, box, 80, seed)
+    assert found.flipped.any()
+    for batch in (*model.asked, found.moved(x)):
+        assert np.isin(batch[:, :3], (0, 1)).all() and (batch[:, :3].sum(axis=1) == 1).all()
+        assert (batch[:, 3] <= batch[:, 4]).all() and (batch[:, 3] <= batch[:, 5]).all()
+    assert (found.moved(x)[:, :3] != x[:, :3]).any() and (found.moved(x)[:, 3:6] != x[:, 3:6]).any()
+
+
+@pytest.mark.parametrize("rules", [{"one_hot": [["f0"]]}, {"ordered": [["f0", "f1", "f2"]]}, {"ordered": [["f0", "nobody"]]},
+                                   {"one_hot": [["f0", "f1"]], "ordered": [["f1", "f2"]]}])  # fmt: skip
+def test_rules_that_are_none_are_refused(rules: dict[str, Any]) -> None:
+    _, rows = linear_case(0)
+    with pytest.raises(UsageError, match="rules of the features"):
+        Box.around(rows, rules)
+
+
+def test_a_group_of_which_one_feature_may_not_move_stays_as_it_is() -> None:
+    hot = np.eye(3)[np.arange(60) % 3]
+    rows = rows_of(np.concatenate([hot, np.arange(60.0)[:, None]], axis=1), np.arange(60) % 2, immutable=("f1",))
+    options = {"change_binary": True, "ranges": {f"f{place}": 1 for place in range(4)}, "one_hot": [["f0", "f1", "f2"]]}
+    assert Box.around(rows, options).movable.tolist() == [False, False, False, True]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from assay.checks.robustness.feature_rules import FeatureRules
 from assay.core.canonical import Json
 from assay.core.errors import UsageError
 from assay.predictors.predictor import Capability, Predictor
@@ -37,7 +38,7 @@ LOW, HIGH = 0.01, 0.99
 class Box:
     """How far each feature may move, shape (d,): `radius` in its own unit, within `floor`..`ceiling` of the data.
 
-    `span` is the range from the 1st to the 99th percentile, `movable` is where radius > 0 was allowed.
+    `span` is the range from the 1st to the 99th percentile, `movable` is where radius > 0 was allowed. `rules` hold between features.
     """
 
     eps: float
@@ -47,13 +48,14 @@ class Box:
     ceiling: Floats = field(repr=False)
     is_integer: Flags = field(repr=False)
     movable: Flags = field(repr=False)
+    rules: FeatureRules = field(default_factory=FeatureRules)
 
     @classmethod
     def around(cls, rows: EvaluationRows, options: Mapping[str, Json]) -> Box:
-        """Derives the box from data and the options `eps`, `ranges` (radius by feature) and `change_binary`.
+        """Derives the box from data and the options `eps`, `ranges` (radius by feature), `change_binary`, and the rules.
 
         Raises:
-            UsageError: an eps that is not positive, or a range for a feature that is not there.
+            UsageError: an eps that is not positive, a range for a feature that is not there, or rules that are none.
         """
         import numpy as np
 
@@ -70,9 +72,11 @@ class Box:
         is_integer = np.array([bool(v.size) and bool((v == np.round(v)).all()) for v in numbers])
         radius = np.where(is_integer, np.floor(stated), stated)
         movable = ~frozen & (values >= least) & np.array(rows.is_number)
+        rules = FeatureRules.stated(rows, options)
+        movable = rules.movable(movable, radius > 0)
         return cls(
             eps, np.where(movable, radius, 0.0), span, np.array([v.min() if v.size else 0.0 for v in numbers]),
-            np.array([v.max() if v.size else 0.0 for v in numbers]), is_integer, movable,
+            np.array([v.max() if v.size else 0.0 for v in numbers]), is_integer, movable, rules,
         )  # fmt: skip
 
     def widened(self) -> Box:
@@ -152,7 +156,10 @@ class _Search:
             box, radius=box.radius[self.columns], floor=box.floor[self.columns], ceiling=box.ceiling[self.columns]
         )
         self.low, self.high = narrow.limits(self.start)
-        self.is_integer = box.is_integer[self.columns]
+        self.is_integer, self.rules = box.is_integer[self.columns], box.rules
+        self.numbers = np.zeros(rows.features.shape)  # text stands as 0, because no rule is about text
+        is_number = np.flatnonzero(rows.is_number)
+        self.numbers[:, is_number] = rows.features[:, is_number].astype(np.float64)
         self.rng = np.random.default_rng(seed)
         self.has_scores = Capability.SCORES in predictor.capabilities and self._scores_decide()
         self.best, self.lowest = self.start.copy(), np.full(rows.n, np.inf)
@@ -223,6 +230,7 @@ class _Search:
         count, asked = points.shape[:2]
         if not count or not asked:
             return np.empty((count, asked))
+        self._keep_rules(alive, points)
         owners = np.repeat(alive, asked)
         flat = points.reshape(-1, self.columns.size)
         parts = [
@@ -238,6 +246,18 @@ class _Search:
         self.queries[alive] += asked
         self.flipped[alive] = value < 0
         return margins
+
+    def _keep_rules(self, alive: Ints, points: Floats) -> None:
+        """Changes `points`, shape (alive, asked, k), to rows that keep the rules between features."""
+        import numpy as np
+
+        if not self.rules.places:
+            return
+        start = self.numbers[alive][:, None, :]
+        whole = np.repeat(start, points.shape[1], axis=1)
+        whole[..., self.columns] = points
+        self.rules.keep(whole, np.broadcast_to(start, whole.shape))
+        points[:] = whole[..., self.columns]
 
     def _margins(self, owners: Ints, points: Floats) -> Floats:
         """Score of the true class minus the best other, shape (m,); 1 or -1 where only labels are known."""

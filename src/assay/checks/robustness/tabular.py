@@ -39,14 +39,15 @@ SAME = 1e-9
 
 @check(
     ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"table"}, maps_to=("mitre-atlas:AML.T0043",),
-    defaults={"eps": 0.05, "budget": 200, "rows": 5_000, "ranges": {}, "change_binary": False},
+    defaults={"eps": 0.05, "budget": 200, "rows": 5_000, "ranges": {}, "change_binary": False, "one_hot": [], "ordered": []},
 )  # fmt: skip
 def tabular(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Share of rows that stay right when numeric features move a little.
 
     Each feature moves by at most `eps` of the range between the 1st and 99th percentile of the training data (of the test
     data where none are declared), or by `ranges[feature]`. Sensitive and immutable features, features of two values and
-    text stay; integers stay integers. `rows` bounds how many rows are looked at, drawn with the seed.
+    text stay; integers stay integers. `rows` bounds how many rows are looked at, drawn with the seed. `one_hot` lists groups of features of
+    which exactly one is 1, `ordered` pairs of features of which the first is at most the second: changed rows keep both.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):
