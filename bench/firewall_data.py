@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.metadata import distributions
 from pathlib import Path
 
 from assay.formats.text.checksums import is_iban, is_luhn
@@ -47,6 +48,20 @@ def texts(folder: Path, name: str, **wanted: object) -> list[str]:
     return [
         str(row["text"]) for row in rows(folder, name) if all(row.get(key) == value for key, value in wanted.items())
     ]
+
+
+def package_prose(seed: int, count: int) -> list[str]:
+    """Paragraphs of what the installed packages tell of themselves: harmless prose full of orders to the reader, never trained on."""
+    told = {text for package in distributions() if (text := package.metadata.get_payload()) and isinstance(text, str)}
+    found = sorted(
+        {
+            part.strip()
+            for text in told
+            for part in re.split(r"\n\s*\n", text)
+            if 150 < len(part) < 1500 and "  " not in part
+        }
+    )
+    return random.Random(seed).sample(found, min(count, len(found)))
 
 
 def contexts(found: list[dict[str, object]]) -> list[str]:

