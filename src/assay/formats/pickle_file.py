@@ -146,10 +146,13 @@ class PickleFile:
     def _hide(self, machine: Machine, offset: int = 0) -> None:
         """Facts of a stream that no ordinary loader reaches; they are judged by what they would do before it breaks off.
 
-        NOTE: models hold thousands of numbers of eight bytes, and every few thousand reads as a call of nothing.
+        NOTE: models hold thousands of numbers of eight bytes, and every few thousand reads as a call of nothing. Names that are
+        spelt out count behind the break too: the search may have begun in the middle of a stream, where a memo is empty.
         """
         end = machine.broken[0] if machine.broken else machine.size
-        found = [f for f in machine.facts("") if f.offset is None or f.offset < end]
+        found = [
+            f for f in machine.facts("") if f.offset is None or f.offset < end or (f.kind == "global" and all(f.data))
+        ]
         self._keep_hidden([f._replace(offset=(f.offset or 0) + offset) for f in found])
 
     def _keep_hidden(self, found: list[Fact]) -> None:

@@ -36,6 +36,13 @@ def rules(data: bytes) -> set[str]:
     return {problem.rule for problem in judged(data).problems}
 
 
+def test_names_count_in_a_stream_that_was_found_from_its_middle() -> None:
+    stream = b"(Vatexit\np7\n0ccollections\nOrderedDict\n)R0g7\n0\x8c\x08builtins\x8c\x04exec\x93\x8c\x04pass\x85R."
+    assert "ASY-SEQ-002" in rules(
+        b'{"a": 1}\n\xff' + stream
+    )  # the search begins at `ccollections`, where memo 7 is empty
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_drawn_compositions_are_never_clean_and_those_that_run_are_flagged(seed: int) -> None:
     for case in composed(150, seed):
