@@ -12,7 +12,7 @@ from tests.unit.reports.samples import GATE, REPORTS, SCANNED
 
 from assay.core.decisions import Observed
 from assay.core.errors import StorageError
-from assay.surfaces.reports import FORMATS, markdown, write_report
+from assay.surfaces.reports import FORMATS, CheckRun, ScanReport, markdown, write_report
 from assay.surfaces.reports.entries import entries_of
 
 
@@ -82,3 +82,11 @@ def test_the_json_of_a_scan_has_the_promised_keys() -> None:
     assert {"path", "sha256", "format", "verdict", "findings"} <= found["files"][0].keys()
     assert {"rule", "severity", "summary", "location", "refs"} <= found["files"][0]["findings"][0].keys()
     assert [item["path"] for item in found["findings"]] == ["train.py"]
+
+
+def test_a_run_that_could_not_look_says_so_and_never_that_it_passed() -> None:
+    skipped = ScanReport(runs=(CheckRun("quality.accuracy", "scorer@3", "skipped", "no test rows"),), exit_code=3)
+    assert json.loads(FORMATS["json"](skipped))["outcome"] == "undecided"
+    assert FORMATS["human"](skipped).startswith("INCONCLUSIVE")
+    done = ScanReport(runs=(CheckRun("quality.accuracy", "scorer@3", "done"),))
+    assert json.loads(FORMATS["json"](done))["outcome"] == "pass"

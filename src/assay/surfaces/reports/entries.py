@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from assay.core.decisions import Answer, RuleOutcome, RuleResult
 from assay.core.digests import Digest, digest_of, short, shown
+from assay.core.errors import Undecided
 from assay.core.outcomes import FileVerdict, Severity, Skipped, Verdict
 from assay.surfaces.reports import wording
 from assay.surfaces.reports.results import CheckRun, DecisionReport, Found, Report, ScanReport, Waived
@@ -64,10 +65,11 @@ def summary_of(entries: Iterable[Entry]) -> str:
     return wording.counts(entry.outcome for entry in entries)
 
 
-def worst_of(entries: Iterable[Entry]) -> RuleOutcome:
-    """The outcome that a whole scan has: the worst of its entries, pass if there is none."""
-    outcomes = {entry.outcome for entry in entries} | {RuleOutcome.PASS}
-    return next(outcome for outcome in wording.WORST_FIRST if outcome in outcomes)
+def outcome_of(report: ScanReport) -> RuleOutcome:
+    """The outcome of a whole scan: the worst of its entries; undecided where something could not be looked at at all."""
+    outcomes = {entry.outcome for entry in entries_of(report)} | {RuleOutcome.PASS}
+    worst = next(outcome for outcome in wording.WORST_FIRST if outcome in outcomes)
+    return RuleOutcome.UNDECIDED if worst is RuleOutcome.PASS and report.exit_code == Undecided.exit_code else worst
 
 
 def name_of(asset: str) -> str:

@@ -7,7 +7,7 @@ Source: docs.github.com, "Workflow commands for GitHub Actions"; actions/toolkit
 from __future__ import annotations
 
 from assay.core.decisions import RuleOutcome
-from assay.surfaces.reports.entries import Entry, entries_of, summary_of, worst_of
+from assay.surfaces.reports.entries import Entry, entries_of, outcome_of, summary_of
 from assay.surfaces.reports.inert import inert
 from assay.surfaces.reports.results import DecisionReport, Report
 from assay.surfaces.reports.wording import WORST_FIRST
@@ -26,16 +26,12 @@ def render(report: Report) -> str:
     if isinstance(report, DecisionReport):
         whole, entries = _command(entries[0]), entries[1:]
     else:
-        whole = _scan(entries)
+        whole = f"::{_COMMANDS.get(outcome_of(report), 'notice')} title=assay::{_data(summary_of(entries))}"
     rest = sorted(
         (entry for entry in entries if entry.outcome in _COMMANDS),
         key=lambda entry: (WORST_FIRST.index(entry.outcome), -entry.severity.rank),
     )
     return "\n".join([whole, *(_command(entry) for entry in rest)]) + "\n"
-
-
-def _scan(entries: tuple[Entry, ...]) -> str:
-    return f"::{_COMMANDS.get(worst_of(entries), 'notice')} title=assay::{_data(summary_of(entries))}"
 
 
 def _command(entry: Entry) -> str:

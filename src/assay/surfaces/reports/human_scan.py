@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from assay.core.decisions import RuleOutcome
 from assay.core.outcomes import Measurement, Severity, Verdict
-from assay.surfaces.reports.entries import entries_of, worst_of
+from assay.surfaces.reports.entries import outcome_of
 from assay.surfaces.reports.inert import inert
 from assay.surfaces.reports.results import CheckRun, Found, ScanReport
 from assay.surfaces.reports.terminal import BOLD, CYAN, GREEN, RED, YELLOW, Terminal, padded
@@ -81,7 +81,7 @@ def _measured(m: Measurement) -> str:
 
 
 def _sum(report: ScanReport, terminal: Terminal) -> str:
-    worst = worst_of(entries_of(report))
+    worst = outcome_of(report)
     word, style = {
         RuleOutcome.FAIL: ("FINDINGS", RED),
         RuleOutcome.UNDECIDED: ("INCONCLUSIVE", YELLOW),

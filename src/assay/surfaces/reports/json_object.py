@@ -8,7 +8,7 @@ from assay.core.canonical import Json
 from assay.core.decisions import Cited, RuleResult, as_json
 from assay.core.digests import Digest, shown
 from assay.core.outcomes import Verdict
-from assay.surfaces.reports.entries import entries_of, worst_of
+from assay.surfaces.reports.entries import outcome_of
 from assay.surfaces.reports.inert import json_text
 from assay.surfaces.reports.results import CheckRun, DecisionReport, Found, Report, ScanReport
 
@@ -73,7 +73,7 @@ def _scan(report: ScanReport) -> dict[str, Json]:
         ],
         "findings": [_finding(found) | {"path": found.path} for found in report.findings if found.path not in paths],
         "summary": {str(verdict): verdicts[verdict] for verdict in Verdict},
-        "outcome": str(worst_of(entries_of(report))),
+        "outcome": str(outcome_of(report)),
         "skipped": as_json(report.skipped),
         "waived": [
             {**_finding(one.found), "path": one.found.path, "reason": one.reason, "expires": one.expires}
