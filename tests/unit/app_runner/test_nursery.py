@@ -14,6 +14,11 @@ from assay.app.runner.jobs import Located, Started
 from assay.app.runner.nursery import Nursery, borrow, give_back, kept
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_kept_around_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("assay.app.runner.nursery._kept", None)
+
+
 def ready(nursery: Nursery) -> Nursery:
     while not nursery.is_ready:
         list(nursery.reports())
