@@ -11,9 +11,7 @@ from collections.abc import Iterable, Iterator
 from assay.core.errors import MalformedInput
 from assay.core.outcomes import Severity
 from assay.formats.facts import Fact
-from assay.formats.secrets.engine import secrets_in
 from assay.formats.secrets.facts import SecretFact
-from assay.formats.secrets.files import secrets_in_file
 from assay.formats.secrets.glance import SHORTEST, may_hold_secret, names_a_secret
 
 MAX_TOLD = 100
@@ -39,6 +37,9 @@ def secrets_in_words(text: str, where: str) -> list[Fact]:
     """Credentials in one text."""
     if not may_hold_secret(text):
         return []
+    # NOTE: late, since the rules are compiled on import, and most files hold no text that could be a credential.
+    from assay.formats.secrets.engine import secrets_in
+
     return list(_told(secrets_in(text, where), where))
 
 
@@ -46,6 +47,8 @@ def secrets_in_text_file(data: bytes, path: str) -> list[Fact]:
     """Credentials in a file of text, notebooks cell by cell with their outputs."""
     if not may_hold_secret(data.decode("utf-8", "replace")):
         return []
+    from assay.formats.secrets.files import secrets_in_file
+
     return list(_told(secrets_in_file(data, path), ""))
 
 
