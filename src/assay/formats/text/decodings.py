@@ -93,11 +93,22 @@ _LEET = {
     "l": "[l1|]",
     "b": "[b8]",
 }
-_TURNED = PatternSet(
-    [("rot13", "|".join(rf"\b{codecs.encode(word, 'rot13')}" for word in _WORDS)), ("reversed", "|".join(rf"{word[::-1]}\b" for word in _WORDS)),
-     ("spaced", "|".join(r"[\s.\-_*]{1,3}".join(re.escape(word.replace(" ", ""))) for word in _WORDS)),
-     ("leet", "|".join("".join(_LEET.get(c, re.escape(c)) for c in word) for word in _WORDS))]
-)  # fmt: skip
+# Words that nearly every English sentence has: two of them turned mark a turned text, whatever it says.
+_COMMON = ("the", "you", "your", "with", "this", "that", "from", "have", "what", "will")
+_MARKS = {
+    "rot13": rf"\b(?:{'|'.join(codecs.encode(word, 'rot13') for word in _COMMON)})\b",
+    "reversed": rf"\b(?:{'|'.join(word[::-1] for word in _COMMON)})\b",
+    "leet": r"[a-z][013457@$!+]{1,3}[a-z]|[013457@$!+][a-z]{1,9}[013457@$!+]",
+}
+_LEET_WORD, _LEET_SIGNS, _LEAST_WORDS = frozenset("abcdefghijklmnopqrstuvwxyz013457@$!+|"), frozenset("013457@$!+|"), 3
+_ATTACKS = {
+    "rot13": "|".join(rf"\b{codecs.encode(word, 'rot13')}" for word in _WORDS),
+    "reversed": "|".join(rf"{word[::-1]}\b" for word in _WORDS),
+    "spaced": "|".join(r"[\s.\-_*]{1,3}".join(re.escape(word.replace(" ", ""))) for word in _WORDS),
+    "leet": "|".join("".join(_LEET.get(c, re.escape(c)) for c in word) for word in _WORDS),
+}
+_TURNED = PatternSet([*_ATTACKS.items(), *((f"{how} mark", mark) for how, mark in _MARKS.items())])
+_COUNTED = {how: Pattern(f"({mark})") for how, mark in _MARKS.items()}
 _UNLEET = tuple(zip("4@31!|05$7+98", "aaeiiiossttgb", strict=True))
 _SPACED = Pattern(r"((?:\b\w[\s.\-_*]{1,3}){4,}\w\b)")
 
@@ -132,7 +143,10 @@ def _readable(data: bytes | None) -> str:
 
 
 def _turned(text: str, plain: str) -> Iterator[Piece]:
-    for how in _TURNED.found_in(utf8(plain)):
+    found = _TURNED.found_in(utf8(plain))
+    for how in _ATTACKS:
+        if how not in found and not (f"{how} mark" in found and _is_marked(how, plain)):
+            continue
         if how == "spaced":
             for span in _SPACED.spans(text):
                 yield Piece(how, span.start, span.end, _joined(span.text))
@@ -140,10 +154,23 @@ def _turned(text: str, plain: str) -> Iterator[Piece]:
             read = plain
             for sign, letter in _UNLEET:
                 read = read.replace(sign, letter)
-            if read != plain and any(word in read and word not in plain for word in _WORDS):
+            if read != plain:
                 yield Piece(how, 0, len(text), read)
         else:
             yield Piece(how, 0, len(text), codecs.encode(text, "rot13") if how == "rot13" else text[::-1])
+
+
+def _is_marked(how: str, plain: str) -> bool:
+    """Whether the words of a sentence stand in this cipher: two common ones, or three in which signs replace letters."""
+    if how != "leet":
+        return len(_COUNTED[how].spans(plain)) >= 2
+    words = (word.strip(".,;:?()\"'") for word in plain.split())
+    return sum(3 <= len(word) <= 16 and _is_leet(frozenset(word)) for word in words) >= _LEAST_WORDS
+
+
+def _is_leet(signs: frozenset[str]) -> bool:
+    """Whether a word of these signs is letters with some replaced; hashes and identifiers have other digits too."""
+    return signs <= _LEET_WORD and bool(signs & _LEET_SIGNS) and not signs <= _LEET_SIGNS
 
 
 def _joined(text: str) -> str:
