@@ -95,20 +95,21 @@ _LEET = {
 }
 # Words that nearly every English sentence has: two of them turned mark a turned text, whatever it says.
 _COMMON = ("the", "you", "your", "with", "this", "that", "from", "have", "what", "will")
-_MARKS = {
-    "rot13": rf"\b(?:{'|'.join(codecs.encode(word, 'rot13') for word in _COMMON)})\b",
-    "reversed": rf"\b(?:{'|'.join(word[::-1] for word in _COMMON)})\b",
-    "leet": r"[a-z][013457@$!+]{1,3}[a-z]|[013457@$!+][a-z]{1,9}[013457@$!+]",
+_CIPHERED = {
+    "rot13": [codecs.encode(word, "rot13") for word in _COMMON],
+    "reversed": [word[::-1] for word in _COMMON],
 }
-_LEET_WORD, _LEET_SIGNS, _LEAST_WORDS = frozenset("abcdefghijklmnopqrstuvwxyz013457@$!+|"), frozenset("013457@$!+|"), 3
+_COUNTED = {how: Pattern(rf"\b({'|'.join(words)})\b") for how, words in _CIPHERED.items()}
+_LEET_WORD, _LEET_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyz013457@$!+|"), frozenset("013457@$!+|")
+_SIGNS = "".join(sorted(_LEET_SIGNS)).encode()
+_NEAR, _LEAST_WORDS = 16, 3  # words that are looked at together; leet ones in a text that is no longer
 _ATTACKS = {
     "rot13": "|".join(rf"\b{codecs.encode(word, 'rot13')}" for word in _WORDS),
     "reversed": "|".join(rf"{word[::-1]}\b" for word in _WORDS),
     "spaced": "|".join(r"[\s.\-_*]{1,3}".join(re.escape(word.replace(" ", ""))) for word in _WORDS),
     "leet": "|".join("".join(_LEET.get(c, re.escape(c)) for c in word) for word in _WORDS),
 }
-_TURNED = PatternSet([*_ATTACKS.items(), *((f"{how} mark", mark) for how, mark in _MARKS.items())])
-_COUNTED = {how: Pattern(f"({mark})") for how, mark in _MARKS.items()}
+_TURNED = PatternSet(list(_ATTACKS.items()))
 _UNLEET = tuple(zip("4@31!|05$7+98", "aaeiiiossttgb", strict=True))
 _SPACED = Pattern(r"((?:\b\w[\s.\-_*]{1,3}){4,}\w\b)")
 
@@ -145,7 +146,8 @@ def _readable(data: bytes | None) -> str:
 def _turned(text: str, plain: str) -> Iterator[Piece]:
     found = _TURNED.found_in(utf8(plain))
     for how in _ATTACKS:
-        if how not in found and not (f"{how} mark" in found and _is_marked(how, plain)):
+        is_marked = _is_marked(how, plain)
+        if how not in found and not is_marked:
             continue
         if how == "spaced":
             for span in _SPACED.spans(text):
@@ -154,22 +156,36 @@ def _turned(text: str, plain: str) -> Iterator[Piece]:
             read = plain
             for sign, letter in _UNLEET:
                 read = read.replace(sign, letter)
-            if read != plain:
+            if is_marked or any(word in read and word not in plain for word in _WORDS):
                 yield Piece(how, 0, len(text), read)
         else:
             yield Piece(how, 0, len(text), codecs.encode(text, "rot13") if how == "rot13" else text[::-1])
 
 
 def _is_marked(how: str, plain: str) -> bool:
-    """Whether the words of a sentence stand in this cipher: two common ones, or three in which signs replace letters."""
-    if how != "leet":
-        return len(_COUNTED[how].spans(plain)) >= 2
-    words = (word.strip(".,;:?()\"'") for word in plain.split())
-    return sum(3 <= len(word) <= 16 and _is_leet(frozenset(word)) for word in words) >= _LEAST_WORDS
+    """Whether a sentence stands in this cipher: two common words of it, or many words near each other with signs for letters.
+
+    Most texts are through after a search for a few words and a count of signs.
+    """
+    if how in _CIPHERED:
+        return any(word in plain for word in _CIPHERED[how]) and len(_COUNTED[how].spans(plain)) >= 2
+    data = utf8(plain)
+    if how != "leet" or len(data) - len(data.translate(None, _SIGNS)) < _LEAST_WORDS:
+        return False
+    words = plain.split()
+    found = [place for place, word in enumerate(words) if not word.isalpha() and _is_leet(word)]
+    if len(words) <= _NEAR:
+        return len(found) >= _LEAST_WORDS
+    many = 2 * _LEAST_WORDS
+    return any(last - first < _NEAR for first, last in zip(found, found[many - 1 :], strict=False))
 
 
-def _is_leet(signs: frozenset[str]) -> bool:
-    """Whether a word of these signs is letters with some replaced; hashes and identifiers have other digits too."""
+def _is_leet(word: str) -> bool:
+    """Whether a word is letters with some replaced; hashes and identifiers have other digits too."""
+    word = word.strip(".,;:?()\"'")
+    if not 3 <= len(word) <= 16:
+        return False
+    signs = frozenset(word)
     return signs <= _LEET_WORD and bool(signs & _LEET_SIGNS) and not signs <= _LEET_SIGNS
 
 
