@@ -32,6 +32,8 @@ def secrets(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Raises:
         UsageError: `fingerprint_key` is given and is not 64 hex digits.
+
+    Limits: finds shapes it has rules for; a plain word as a password is found only beside a telling name.
     """
     key = _key(str(context.options.get("fingerprint_key", "")))
     yield from file_by_file(asset, context, lambda data, path: _look(data, path, key), max_bytes=MAX_FILE_BYTES)

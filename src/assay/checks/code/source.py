@@ -34,6 +34,8 @@ def source(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Source that loads models unsafely, runs text or downloads as code, or hides characters.
 
     Yields a verdict for every file, a finding for every problem up to 800, and a skip for what was not looked at.
+
+    Limits: names are followed within a file, not through other files or what is built at run time.
     """
     languages = Counter[str]()
     for outcome in file_by_file(asset, context, _look, max_bytes=MAX_FILE_BYTES):

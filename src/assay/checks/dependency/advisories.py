@@ -35,6 +35,8 @@ def advisories(asset: Asset, context: Context) -> Iterator[Outcome]:
     One verdict for each file that lists dependencies: clean only if every package in it is. One finding for each
     advisory and package, and one for each package that could not be judged. `now` is the time to which the age of the
     database is measured; without it the time of the import counts, so that the same bytes give the same outcome.
+
+    Limits: knows what was imported, and matches versions; whether the flawed code is reached is not asked.
     """
     database, problem = _database(context)
     matcher = _matcher(database, problem, context)

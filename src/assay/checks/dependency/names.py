@@ -34,6 +34,8 @@ def names(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Whether a dependency has a misleading name or no exact version.
 
     One verdict for each file that lists dependencies, and one finding for each name and each package without a pin.
+
+    Limits: the list of popular names is short, and says nothing of what a package does.
     """
     told, seen = 0, False
     for path, found in listings(asset, context):

@@ -57,6 +57,8 @@ def group_gaps(asset: Asset, context: Context) -> Iterator[Outcome]:
     `selection_rate_gap`; for every classifier `accuracy_gap`; for a regression `absolute_error_gap`, in the unit of the target. Each comes with
     the rate of every group and the counts that a limit is tested on, and as `…_shrunk`: the largest of noisy gaps is biased
     upwards, and this estimate is not.
+
+    Limits: groups come from declared columns; equal gaps can hide unequal costs, and small groups decide nothing.
     """
     examined = subject(asset, context, ID, needs=frozenset())
     if isinstance(examined, Skipped):

@@ -30,6 +30,9 @@ def settings(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Serving configuration that is open, over-privileged, unpinned or known to be vulnerable.
 
     Yields a verdict for every file, a finding for every problem up to 800, and a skip for what was not understood.
+
+    Limits: reads files, so what is set at start-up, by an operator or in a cluster is not seen. Source: the advisories
+    and hardening guides that each rule names.
     """
     yield from file_by_file(asset, context, _look, max_bytes=MAX_FILE_BYTES)
 

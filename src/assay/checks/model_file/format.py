@@ -36,6 +36,8 @@ def format(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     One verdict a file, and a finding for each reason that a file is not clean. Rules are those of `rules.RULES`. The facts that
     were judged are kept, so that later lists judge them again. The option `lists` holds what the project file names there.
+
+    Limits: a name on the lists is trusted for the versions that were read; weights themselves can still be poisoned.
     """
     entries = asset.manifest.entries
     lists = Lists(AddedList(item["name"], item["text"].encode()) for item in context.options["lists"])

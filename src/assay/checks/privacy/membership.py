@@ -65,6 +65,8 @@ def membership(asset: Asset, context: Context) -> Iterator[Outcome]:
     `threat_model` names. Weaker attacks that need no more queries stand beside it as `ATTACK.membership_auc` and
     `ATTACK.tpr_at_fpr_001`. `shadows` is how many models are trained; 0 for none, which leaves the loss. Fewer than 100 members or
     30 others are not measured, nor a rate that fewer than 5 false positives would carry; below 20 of them a skip says so.
+
+    Limits: bounds what these attacks find, not what any attack could; shadows need training rows like the real ones.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):

@@ -23,6 +23,9 @@ def accuracy(asset: Asset, context: Context) -> Iterator[Outcome]:
     A row whose label the model does not know counts as wrong. The table keeps, for every row, label and prediction as
     places in the model's classes, and the group where sensitive columns are declared. Interval: Wilson (1927). Where equal rows
     get different answers, the measurement is invalid.
+
+    Limits: says nothing of which rows are wrong, nor of data unlike the test rows; a model that answers always the same
+    can score high.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):

@@ -40,6 +40,8 @@ def calibration(asset: Asset, context: Context) -> Iterator[Outcome]:
     classes for more (0..2). `expected_calibration_error` weighs the gap between confidence and accuracy in 15 bins of
     equal width; it is biased upwards for few rows. The table also keeps how sure the model was of each row, and whether
     it was right, for the picture of its reliability.
+
+    Limits: bins hide what happens within them, and a few hundred rows leave the error of small bins wide.
     """
     examined = subject(asset, context, ID, needs=SCORES)
     if isinstance(examined, Skipped):

@@ -25,6 +25,8 @@ def classes(asset: Asset, context: Context) -> Iterator[Outcome]:
     With a positive class (declared, or the second of two) `precision`, `recall` and `f1` are of that class; `macro_f1` and
     `balanced_accuracy` are means over the classes, `mcc` lies in -1..1. Rows of a class that the model does not know count as wrong.
     Intervals: Bayesian bootstrap of (label, prediction) cells.
+
+    Limits: classes with few rows have wide intervals; macro figures weigh them as much as large ones.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):

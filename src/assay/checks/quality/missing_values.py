@@ -41,6 +41,8 @@ def missing_values(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     One `accuracy_with_missing` for each of `rates`, with the cells drawn by the seed; the worst of them holds the table and is
     `missing.accuracy`. A model that refuses empty cells is wrong on the rows that have some.
+
+    Limits: cells go missing at random here; in life they often do for a reason that the answer depends on.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):

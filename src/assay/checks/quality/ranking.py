@@ -30,6 +30,8 @@ def ranking(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Area under the ROC curve and average precision of the positive class.
 
     The positive class is declared, or the second of two. Ties count half in the area. Intervals: stratified bootstrap.
+
+    Limits: ranks only, so probabilities that are all too high score the same; needs two classes.
     """
     examined = subject(asset, context, ID, needs=SCORES)
     if isinstance(examined, Skipped):

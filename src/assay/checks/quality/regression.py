@@ -29,6 +29,8 @@ def regression(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Errors are in the unit of the target (squared for the second). R squared is the share of the target's variance that the model explains;
     below 0 it is worse than the mean. Intervals: bootstrap of rows, B = 2,000.
+
+    Limits: squared errors follow a few large ones, and R squared depends on how much the test rows vary.
     """
     examined = subject(asset, context, ID, needs=frozenset({Capability.VALUES}))
     if isinstance(examined, Skipped):

@@ -52,6 +52,8 @@ def slices(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     One `slices.error_excess` for each slice of at least `min_rows` rows in either half whose error rate is above that of the rest by
     `least_gap` or more on the half it was found on, and is confirmed to be above it on the other. `slices.confirmed` counts them.
+
+    Limits: slices of one or two columns are searched; a worse group that no column describes is not found.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):

@@ -35,6 +35,8 @@ def corruptions(asset: Asset, context: Context) -> Iterator[Outcome]:
     `corruptions.accuracy` is the mean over rows of the share of corruptions under which the row stays right; each kind has
     its own `corruptions.accuracy_under`, over all severities. `rows` bounds how many rows are drawn with the seed, `severities` and
     `kinds` pick from 1 to 5 and from the ten kinds.
+
+    Limits: the corruptions are a choice of a few, made here from their descriptions; others can hurt more.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):

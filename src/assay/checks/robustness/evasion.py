@@ -69,6 +69,8 @@ def evasion(asset: Asset, context: Context) -> Iterator[Outcome]:
     of `queries` queries a row; with labels alone: a ray search of as many. `curve` lists further values of eps to measure on the same
     rows, `rows` bounds how many rows are drawn with the seed. `evasion.median_distance` is how far the nearest point of another class
     was found by labels alone, over `distance_rows` rows.
+
+    Limits: what no attack broke within its budget may still be breakable; only norms that are declared are searched.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):

@@ -48,6 +48,8 @@ def tabular(asset: Asset, context: Context) -> Iterator[Outcome]:
     data where none are declared), or by `ranges[feature]`. Sensitive and immutable features, features of two values and
     text stay; integers stay integers. `rows` bounds how many rows are looked at, drawn with the seed. `one_hot` lists groups of features of
     which exactly one is 1, `ordered` pairs of features of which the first is at most the second: changed rows keep both.
+
+    Limits: the search is bounded by its queries and moves numbers only; what it did not find may exist.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):

@@ -48,6 +48,8 @@ def text(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     `kinds` picks from typing errors, homoglyphs, invisible characters and synonyms; `synonyms` maps a word to what may stand for it. At most
     `max_share` of the words of a text change, at most `queries` questions are asked about it.
+
+    Limits: words are changed one by one; no rewriting of sentences is tried.
     """
     examined = subject(asset, context, ID)
     if isinstance(examined, Skipped):
