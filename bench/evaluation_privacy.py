@@ -34,6 +34,7 @@ from peers.environment import EVALUATION, QUIET, environment_python
 FEATURES, CLASSES, HIDDEN, SHADOWS = 446, 30, 128, 16
 RECIPE = {"epochs": 20, "rate": 3e-3, "batch": 64}
 STATED = {"predictor": "torch", "interface": {"shape": [FEATURES], "classes": list(range(CLASSES)), "recipe": RECIPE}}
+CHANCE = 0.01  # what guessing finds at this rate of false positives
 RUNS = 400
 
 
@@ -87,7 +88,7 @@ def membership_claims(data: Path, seed: int, *, peers: bool) -> Iterator[Claim]:
     yield Claim("membership: AUC, LiRA 16", area.value, "area", 0.9, "higher")
     for weaker in ("lira_offline", "rmia", "loss"):
         one = measured[f"{weaker}.tpr_at_fpr_001"]
-        yield Claim(f"membership: TPR at 1 % FPR, {weaker}", one.value, "share", 0.0, "higher")
+        yield Claim(f"membership: TPR at 1 % FPR, {weaker}", one.value, "share", CHANCE, "higher")
     undecided = "tpr_at_fpr_0001" not in measured
     yield Claim("membership: 0.1 % FPR of 2,505 others is undecided", float(undecided), "yes", 1.0, "higher")
 
