@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from assay.core.errors import Undecided
 from assay.core.outcomes import Skipped
 from assay.predictors.predictor import Capability
 
@@ -38,3 +39,18 @@ def plan(ways: Sequence[Way[T]], capabilities: frozenset[Capability]) -> Plan[T]
         if not way.needs <= capabilities
     ]
     return Plan(admitted, tuple(skips))
+
+
+def strongest(
+    ways: Sequence[Way[T]], capabilities: frozenset[Capability], otherwise: str = "the model admits none of the ways"
+) -> Generator[Skipped, None, Way[T]]:
+    """The strongest of `ways` that a model with `capabilities` admits; yields the impossible ones.
+
+    Raises:
+        Undecided: it admits none, which `otherwise` says.
+    """
+    planned = plan(ways, capabilities)
+    yield from planned.impossible
+    if not planned.ways:
+        raise Undecided(otherwise)
+    return planned.ways[0]

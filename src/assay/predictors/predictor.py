@@ -219,13 +219,13 @@ class Predictor:
         found: Floats = self._ask(Capability.LOGITS, batch, False)
         return found
 
-    def values(self, batch: Batch) -> Floats:
+    def values(self, batch: Batch, *, again: bool = False) -> Floats:
         """The predicted number of each row of a regression, shape (n,).
 
         Raises:
             Undecided: as `labels`, or the model gives none.
         """
-        found: Floats = self._ask(Capability.VALUES, batch, False)
+        found: Floats = self._ask(Capability.VALUES, batch, again)
         return found
 
     def penultimate(self, batch: Batch) -> Floats:

@@ -58,6 +58,11 @@ class EvaluationRows:
         return len(self.target)
 
     @property
+    def has_one_class(self) -> bool:
+        """Whether all rows have the same class, so that a constant answer could be right on all of them."""
+        return len(set(self.target.tolist())) < 2
+
+    @property
     def missing(self) -> int:
         """Cells of the features that hold no value."""
         return sum(_absent(self.features[:, place]) for place in range(self.features.shape[1]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from assay.core.digests import sha256
-from assay.core.outcomes import Measurement, Outcome
+from assay.core.outcomes import Outcome
 from assay.predictors.rows import EvaluationRows
 from assay.statistics.tables import outcome_table
 
@@ -38,21 +38,18 @@ def most_common(labels: Labels) -> float:
 
 
 def measured_agreement(
-    check: str, metric: str, rows: EvaluationRows, same: Flags, queries: int, *, common: float, threat: str, valid: bool
+    check: str, metric: str, rows: EvaluationRows, same: Flags, queries: int, *, common: float, threat: str
 ) -> Iterator[Outcome]:
     """The share of rows, shape (n,), on which copy and original agree, with its table. The lower, the harder to steal.
 
     `common` is the share of the original's most frequent answer: a copy that always says the same agrees on that many.
     """
-    from assay.statistics.intervals import share_interval
+    from assay.statistics.intervals import measured_share
 
     header = {"check": check, "dataset": rows.dataset, "queries": queries, "threat_model": threat}
     table = outcome_table(rows.ids, {"ok": same}, header)
     yield table
-    hits = int(same.sum())
-    found = share_interval(hits, rows.n)
-    yield Measurement(
-        metric=metric, value=found.estimate, unit="share", better="lower", n=rows.n, low=found.low, high=found.high,
-        level=found.level, method=f"{queries} queries; a constant copy agrees on {common:.3f}; {found.method}", kind="share", table=sha256(table.data),
-        limit={"hits": hits, "n": rows.n}, threat_model=threat, valid=valid,
-    )  # fmt: skip
+    about = f"{queries} queries; a constant copy agrees on {common:.3f}"
+    yield measured_share(
+        metric, int(same.sum()), rows.n, better="lower", about=about, table=sha256(table.data), threat_model=threat
+    )

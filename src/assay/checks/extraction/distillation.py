@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from assay.checks.extraction.agreement import LEAST_ROWS, complete, measured_agreement, most_common
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
-from assay.core.errors import AssayError, MalformedInput, Undecided
+from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
-from assay.predictors.plan import Way, plan
+from assay.predictors.plan import Way, strongest
 from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import SCORES, Subject, skipped, subject, unseen_classes
+from assay.predictors.subject import SCORES, Subject, of_model, unseen_classes
 from assay.predictors.substitutes import Shape, Substitutes
 
 if TYPE_CHECKING:
@@ -48,7 +47,8 @@ GOOD = 0.95
     ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0024.002",),
     defaults={"max_queries": 1_000, "max_rows": 5_000}, tasks={"classification"},
 )  # fmt: skip
-def distillation(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def distillation(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Queries after which a copy trained on the model's answers agrees with it on 90, 95 and 99 % of the test rows.
 
     Budgets are 50, 100, 200 and so on up to `max_queries`; once a copy agrees on 99.5 % no more is asked.
@@ -56,27 +56,12 @@ def distillation(asset: Asset, context: Context) -> Iterator[Outcome]:
     first budgets at which the upper and the lower end of its 95 % interval is. A goal that is not reached is a skip.
     `distillation.agreement` is that of the last budget; each smaller one stands beside it as the slice `queries=N`.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     yield from unseen_classes(examined.rows, ID)
-    planned = plan(WAYS, examined.predictor.capabilities)
-    yield from planned.impossible
-    try:
-        held = _split(examined, context)
-        change = change_of_answer(examined.predictor, held.judged.features)
-        if change:
-            yield Skipped(f"validity of {ID}", change)
-        way = planned.ways[0]
-        wanted = examined.predictor.labels(held.judged.features)
-        curve = yield from _stolen(examined.predictor, held, wanted, way, context)
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
-        return
-    yield from _measured(curve, held.judged, most_common(wanted), way.name, not change)
+    way = yield from strongest(WAYS, examined.predictor.capabilities)
+    held = _split(examined, context)
+    wanted = examined.predictor.labels(held.judged.features)
+    curve = yield from _stolen(examined.predictor, held, wanted, way, context)
+    yield from _measured(curve, held.judged, most_common(wanted), way.name)
     yield Progress(1, 1, f"{examined.predictor.rows_queried} rows queried")
 
 
@@ -198,28 +183,23 @@ def _repeated(asked: Batch, answers: Floats) -> tuple[Batch, Labels]:
     return asked[np.repeat(rows, times)], np.repeat(classes, times).astype(np.int32)
 
 
-def _measured(
-    curve: Sequence[Point], judged: EvaluationRows, common: float, threat: str, valid: bool
-) -> Iterator[Outcome]:
-    from assay.statistics.intervals import share_interval
+def _measured(curve: Sequence[Point], judged: EvaluationRows, common: float, threat: str) -> Iterator[Outcome]:
+    from assay.statistics.intervals import measured_share
 
     last = curve[-1]
     yield from measured_agreement(
-        ID, "distillation.agreement", judged, last.same, last.queries, common=common, threat=threat, valid=valid
+        ID, "distillation.agreement", judged, last.same, last.queries, common=common, threat=threat
     )
     for point in curve[:-1]:
-        hits = int(point.same.sum())
-        found = share_interval(hits, judged.n)
-        yield Measurement(
-            metric="distillation.agreement", value=found.estimate, unit="share", better="lower", n=judged.n,
-            low=found.low, high=found.high, method=f"{point.queries} queries; {found.method}", kind="share",
-            slice=f"queries={point.queries}", limit={"hits": hits, "n": judged.n}, threat_model=threat, valid=valid,
+        yield measured_share(
+            "distillation.agreement", int(point.same.sum()), judged.n, better="lower", about=f"{point.queries} queries",
+            slice=f"queries={point.queries}", threat_model=threat,
         )  # fmt: skip
     for goal in GOALS:
-        yield _cost(goal, curve, judged.n, threat, valid)
+        yield _cost(goal, curve, judged.n, threat)
 
 
-def _cost(goal: int, curve: Sequence[Point], n: int, threat: str, valid: bool) -> Outcome:
+def _cost(goal: int, curve: Sequence[Point], n: int, threat: str) -> Outcome:
     """The first budget that reaches a goal in percent, or a skip that says how near it came."""
     from assay.statistics.intervals import share_interval
 
@@ -236,7 +216,7 @@ def _cost(goal: int, curve: Sequence[Point], n: int, threat: str, valid: bool) -
     return Measurement(
         metric=metric, value=float(reached[0]), unit="queries", better="higher", n=n, low=float(perhaps[0]),
         high=float(surely[0]), method="first budget on the curve; Wilson bounds of each", kind="mean",
-        threat_model=threat, valid=valid,
+        threat_model=threat,
     )  # fmt: skip
 
 

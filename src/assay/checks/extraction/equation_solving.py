@@ -15,15 +15,14 @@ from collections.abc import Callable, Iterator
 
 from assay.checks.extraction.agreement import LEAST_ROWS, complete, measured_agreement, most_common
 from assay.checks.extraction.linear_copies import LinearCopy, Region, solved, traced, unknowns
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
-from assay.core.errors import AssayError, MalformedInput, Undecided
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
-from assay.predictors.plan import Way, plan
+from assay.core.errors import Undecided
+from assay.core.outcomes import Measurement, Outcome, Progress
+from assay.predictors.plan import Way, strongest
 from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import SCORES, Subject, skipped, subject, unseen_classes
+from assay.predictors.subject import SCORES, Subject, of_model, unseen_classes
 
 ID = "extraction.equation_solving"
 WITNESSES = 200
@@ -33,40 +32,25 @@ WITNESSES = 200
     ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0024.002",),
     defaults={"max_queries": 50_000, "max_rows": 5_000}, tasks={"classification"}, inputs={"table", "image"},
 )  # fmt: skip
-def equation_solving(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def equation_solving(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of test rows on which a copy solved from (d + 1)(k - 1) answers agrees with the model.
 
     `equation_solving.agreement` is judged on at most `max_rows` test rows without holes, none of which was asked about before;
     `equation_solving.queries` is what the copy cost, at most `max_queries`. High agreement means that the model is as good as public
     to whoever may ask it.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     yield from unseen_classes(examined.rows, ID)
-    planned = plan(WAYS, examined.predictor.capabilities)
-    yield from planned.impossible
-    try:
-        rows = _judged(examined, context)
-        change = change_of_answer(examined.predictor, rows.features)
-        if change:
-            yield Skipped(f"validity of {ID}", change)
-        yield Progress(0, 2, "asking")
-        way = planned.ways[0]
-        copy = way.run(examined.predictor, rows, context)
-        said = examined.predictor.labels(rows.features)
-        same = copy.labels(rows.features.astype(float)) == said
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
-        return
+    way = yield from strongest(WAYS, examined.predictor.capabilities)
+    rows = _judged(examined, context)
+    yield Progress(0, 2, "asking")
+    copy = way.run(examined.predictor, rows, context)
+    said = examined.predictor.labels(rows.features)
+    same = copy.labels(rows.features.astype(float)) == said
     yield Progress(1, 2, "comparing")
     yield from measured_agreement(
-        ID, "equation_solving.agreement", rows, same, copy.queries, common=most_common(said), threat=way.name,
-        valid=not change,
-    )  # fmt: skip
+        ID, "equation_solving.agreement", rows, same, copy.queries, common=most_common(said), threat=way.name
+    )
     yield Measurement(
         metric="equation_solving.queries", value=float(copy.queries), unit="queries", better="higher", n=rows.n,
         low=float(copy.queries), high=float(copy.queries), method="counted", kind="count", threat_model=way.name,

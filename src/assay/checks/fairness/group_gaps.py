@@ -12,15 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
 from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import skipped, subject
+from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -49,8 +48,9 @@ class Question:
     better: str = "higher"
 
 
-@check(ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True)
-def group_gaps(asset: Asset, context: Context) -> Iterator[Outcome]:
+@check(ID, kinds={Kind.MODEL}, version=3, needs=("ml",), runs_model=True)
+@of_model(ID, frozenset())
+def group_gaps(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Largest differences between groups in what the model answers and how often it is right.
 
     With a positive class: `equal_opportunity_gap` (true positive rate), `fpr_gap` (false positive rate), `ppv_gap` (precision) and
@@ -60,30 +60,17 @@ def group_gaps(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: groups come from declared columns; equal gaps can hide unequal costs, and small groups decide nothing.
     """
-    examined = subject(asset, context, ID, needs=frozenset())
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     rows, predictor = examined.rows, examined.predictor
-    reason = _obstacle(rows)
-    if reason:
-        yield Skipped(ID, reason)
-        return
+    if reason := _obstacle(rows):
+        raise Undecided(reason)
     yield Progress(0, 2, "predicting")
-    try:
-        if predictor.info.is_regression:
-            yield from _of_numbers(predictor, rows, context.seed)
-            return
-        change = change_of_answer(predictor, rows.features)
-        questions = _questions(predictor, rows)
-    except Undecided as error:
-        yield skipped(ID, error)
+    if predictor.info.is_regression:
+        yield from _of_numbers(predictor, rows, context.seed)
         return
-    if change:
-        yield Skipped(f"validity of {ID}", change)
+    questions = _questions(predictor, rows)
     for place, question in enumerate(questions):
         yield Progress(place, len(questions), question.metric)
-        yield from _gap(question, rows, context.seed, valid=not change)
+        yield from _gap(question, rows, context.seed)
     yield Progress(2, 2, "done")
 
 
@@ -122,10 +109,11 @@ def _questions(predictor: Predictor, rows: EvaluationRows) -> list[Question]:
     ]
 
 
-def _gap(question: Question, rows: EvaluationRows, seed: int, *, valid: bool) -> Iterator[Outcome]:
+def _gap(question: Question, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
     import numpy as np
 
     from assay.statistics.gaps import gap_interval, shrunk_gap_interval
+    from assay.statistics.intervals import measured_share
 
     names, everyone = _places(rows)
     group = everyone[question.asked]
@@ -145,15 +133,15 @@ def _gap(question: Question, rows: EvaluationRows, seed: int, *, valid: bool) ->
     yield Measurement(
         metric=question.metric, value=found.estimate, unit="share", better="lower", n=found.n, low=found.low,
         high=found.high, level=found.level, method=found.method, kind="gap", table=sha256(table.data),
-        limit={"groups": names, "hits": hits, "counts": counts}, valid=valid,
+        limit={"groups": names, "hits": hits, "counts": counts},
     )  # fmt: skip
     shrunk = shrunk_gap_interval(kept_hits, kept_counts, seed)
     yield Measurement(
         metric=f"{question.metric}_shrunk", value=shrunk.estimate, unit="share", better="lower", n=shrunk.n, low=shrunk.low,
-        high=shrunk.high, level=shrunk.level, method=shrunk.method, kind="mean", valid=valid,
+        high=shrunk.high, level=shrunk.level, method=shrunk.method, kind="mean",
     )  # fmt: skip
-    for place in filled:
-        yield _rate(question, names[place], hits[place], counts[place])
+    for place in filled:  # no table, because that of the gap holds the rows of all groups
+        yield measured_share(question.per_group, hits[place], counts[place], better=question.better, group=names[place])
 
 
 def _places(rows: EvaluationRows) -> tuple[list[str], npt.NDArray[np.int64]]:
@@ -172,25 +160,12 @@ def _small(metric: str, among: str, names: Sequence[str], counts: Sequence[int])
             yield Skipped(f"{metric} of {name}", f"only {count} {among}, fewer than {MIN_PER_GROUP}")
 
 
-def _rate(question: Question, group: str, hits: int, count: int) -> Measurement:
-    """The share of one group; it names no table, because the table of the gap holds the rows of all groups."""
-    from assay.statistics.intervals import share_interval
-
-    found = share_interval(hits, count)
-    return Measurement(
-        metric=question.per_group, value=found.estimate, unit="share", better=question.better, n=count, low=found.low,
-        high=found.high, level=found.level, method=found.method, kind="share", group=group,
-        limit={"hits": hits, "n": count},
-    )  # fmt: skip
-
-
 def _of_numbers(predictor: Predictor, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
     """The gap of the mean absolute error of a regression."""
     import numpy as np
 
     if Capability.VALUES not in predictor.capabilities or rows.values is None:
-        yield Skipped(ID, "capability: the model gives no values")
-        return
+        raise Undecided("capability", "the model gives no values")
     error = np.abs(predictor.values(rows.features) - rows.values)
     names, group = _places(rows)
     counts = np.bincount(group, minlength=len(names))

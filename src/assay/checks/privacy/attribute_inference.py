@@ -17,15 +17,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from assay.checks.privacy.sides import drawn
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
-from assay.core.errors import AssayError, MalformedInput, Undecided
+from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
-from assay.predictors.plan import Way, plan
+from assay.predictors.plan import Way, strongest
 from assay.predictors.predictor import Capability, Info, Predictor
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import SCORES, skipped, subject, training_rows, unseen_classes
+from assay.predictors.subject import SCORES, Subject, of_model, training_rows, unseen_classes
 from assay.predictors.substitutes import Shape, Substitutes
 from assay.statistics.tables import outcome_table
 
@@ -48,7 +47,8 @@ LEAST_SCORE = 1e-12
     ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0024.001",),
     defaults={"max_rows": 5_000}, tasks={"classification"},
 )  # fmt: skip
-def attribute_inference(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def attribute_inference(examined: Subject, context: Context) -> Iterator[Outcome]:
     """How much better a sensitive attribute of training rows is guessed with the model than without it.
 
     `attribute_advantage`, with the attribute as its group, is the balanced accuracy (mean over the values of the share guessed
@@ -56,31 +56,15 @@ def attribute_inference(asset: Asset, context: Context) -> Iterator[Outcome]:
     attribute, so it is biased upwards where there are several. Attributes are the declared `sensitive` columns of at most 10 values.
     At most `max_rows` training rows are attacked.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     yield from unseen_classes(examined.rows, ID)
-    planned = plan(WAYS, examined.predictor.capabilities)
-    yield from planned.impossible
+    way = yield from strongest(WAYS, examined.predictor.capabilities)
+    known, attacked = _parts(examined.predictor, examined.rows, context)
     found: list[Measurement] = []
-    try:
-        known, attacked = _parts(examined.predictor, examined.rows, context)
-        change = change_of_answer(examined.predictor, attacked.features)
-        if change:
-            yield Skipped(f"validity of {ID}", change)
-        for place, name in enumerate(known.groups):
-            yield Progress(place, len(known.groups), name)
-            for outcome in _guessed(
-                examined.predictor, known, attacked, name, planned.ways[0], context.seed, not change
-            ):
-                found += [outcome] if isinstance(outcome, Measurement) else []
-                yield outcome
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
-        return
+    for place, name in enumerate(known.groups):
+        yield Progress(place, len(known.groups), name)
+        for outcome in _guessed(examined.predictor, known, attacked, name, way, context.seed):
+            found += [outcome] if isinstance(outcome, Measurement) else []
+            yield outcome
     if found:
         yield _largest(found)
     yield Progress(1, 1, f"{examined.predictor.rows_queried} rows queried")
@@ -125,7 +109,6 @@ def _guessed(
     name: str,
     way: Way[Answers],
     seed: int,
-    valid: bool,
 ) -> Iterator[Outcome]:
     values = sorted(set(known.groups[name]) & set(attacked.groups[name]))
     kept = [v for v in values if min(known.groups[name].count(v), attacked.groups[name].count(v)) >= LEAST_PER_VALUE]
@@ -151,7 +134,7 @@ def _guessed(
     yield Measurement(
         metric="attribute_advantage", value=value, unit="share", better="lower", n=judge.rows.n, low=low, high=high,
         method=f"balanced accuracy {shares[0]:.3f} with the model, {shares[1]:.3f} without; bootstrap, B={DRAWS}",
-        kind="mean", group=name, table=None, threat_model=f"other features, class, {way.name}", valid=valid,
+        kind="mean", group=name, table=None, threat_model=f"other features, class, {way.name}",
     )  # fmt: skip
 
 

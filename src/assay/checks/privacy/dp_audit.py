@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING
 from assay.checks.privacy.confidence import confidence
 from assay.checks.privacy.one_run_audit import SHARES, Audit, audited, epsilon_bound
 from assay.checks.privacy.sides import Sides, sides
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
-from assay.core.errors import AssayError, MalformedInput, Undecided
+from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
-from assay.predictors.plan import Way, plan
+from assay.predictors.plan import Way, strongest
 from assay.predictors.predictor import Capability, Predictor
-from assay.predictors.subject import SCORES, skipped, subject, unseen_classes
+from assay.predictors.subject import SCORES, Subject, of_model, unseen_classes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +47,8 @@ ALPHA = 0.05
     ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0024.000",),
     defaults={"canaries": 500, "claimed_epsilon": 0.0, "delta": 1e-5, "max_rows": 20_000}, tasks={"classification"},
 )  # fmt: skip
-def dp_audit(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def dp_audit(examined: Subject, context: Context) -> Iterator[Outcome]:
     """The epsilon that the training exceeded at least, at 95 % confidence.
 
     `epsilon_lower_bound` has the bound as `value` and `low`, and as `high` what the share of right guesses would mean without
@@ -56,29 +56,12 @@ def dp_audit(asset: Asset, context: Context) -> Iterator[Outcome]:
     `delta` belongs to the claim. Fewer than 100 coins are not measured; if even a perfect attacker could not refute `claimed_epsilon`
     with the coins there are, a skip says so.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     yield from unseen_classes(examined.rows, ID)
-    planned = plan(WAYS, examined.predictor.capabilities)
-    yield from planned.impossible
-    if not planned.ways:
-        yield Skipped(ID, "the model gives no scores, and labels alone are no match for an epsilon")
-        return
-    try:
-        rows = sides(examined, context, int(context.options.get("max_rows", 20_000)))
-        change = change_of_answer(examined.predictor, rows.features) if rows.n else ""
-        if change:
-            yield Skipped(f"validity of {ID}", change)
-        way = planned.ways[0]
-        coins = yield from way.run(examined.predictor, rows, context)
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
-        return
-    yield from _measured(coins, way.name, context, valid=not change)
+    otherwise = "the model gives no scores, and labels alone are no match for an epsilon"
+    way = yield from strongest(WAYS, examined.predictor.capabilities, otherwise)
+    rows = sides(examined, context, int(context.options.get("max_rows", 20_000)))
+    coins = yield from way.run(examined.predictor, rows, context)
+    yield from _measured(coins, way.name, context)
     yield Progress(1, 1, f"{examined.predictor.rows_queried} rows queried")
 
 
@@ -133,8 +116,8 @@ def _enough(count: int, have: str) -> None:
         raise Undecided("too few rows for an audit", f"{have}; they give {count} coins, and {LEAST_COINS} are needed")
 
 
-def _measured(coins: Coins, way: str, context: Context, *, valid: bool) -> Iterator[Outcome]:
-    from assay.statistics.intervals import share_interval
+def _measured(coins: Coins, way: str, context: Context) -> Iterator[Outcome]:
+    from assay.statistics.intervals import measured_share
 
     delta, claim = (float(context.options.get(name, 0.0)) for name in ("delta", "claimed_epsilon"))
     m = coins.right.size
@@ -144,15 +127,10 @@ def _measured(coins: Coins, way: str, context: Context, *, valid: bool) -> Itera
     found: Audit = audited(coins.confidence, coins.right, delta, ALPHA)
     yield Measurement(
         metric="epsilon_lower_bound", value=found.bound, unit="nats", better="lower", n=m, low=found.bound,
-        high=max(found.bound, found.plain), kind="mean", threat_model=f"{way},delta:{delta:g}", valid=valid,
+        high=max(found.bound, found.plain), kind="mean", threat_model=f"{way},delta:{delta:g}",
         method=f"one-run audit: {found.right} of {found.guesses} guesses right, {m} coins; lower bound one-sided",
     )  # fmt: skip
-    hits = int(coins.right.sum())
-    share = share_interval(hits, m)
-    yield Measurement(
-        metric="audit_accuracy", value=share.estimate, unit="share", better="lower", n=m, low=share.low, high=share.high,
-        method=share.method, kind="share", limit={"hits": hits, "n": m}, threat_model=way, valid=valid,
-    )  # fmt: skip
+    yield measured_share("audit_accuracy", int(coins.right.sum()), m, better="lower", threat_model=way)
 
 
 WAYS: tuple[Way[Run], ...] = (

@@ -27,15 +27,14 @@ from assay.checks.privacy.label_only import shaken_labels
 from assay.checks.privacy.likelihood_ratio import offline, online, relative
 from assay.checks.privacy.shadows import trained_shadows
 from assay.checks.privacy.sides import Sides, sides
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import Digest, sha256
-from assay.core.errors import AssayError, MalformedInput
+from assay.core.errors import AssayError, MalformedInput, Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
 from assay.predictors.plan import Way, plan
 from assay.predictors.predictor import Capability, Predictor
-from assay.predictors.subject import SCORES, skipped, subject, unseen_classes
+from assay.predictors.subject import SCORES, Subject, of_model, skipped, unseen_classes
 from assay.predictors.substitutes import Shape, Substitutes
 from assay.statistics.tables import outcome_table
 
@@ -56,7 +55,8 @@ REFERENCES = 4
     ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0024.000",),
     defaults={"max_rows": 20_000, "shadows": 16}, tasks={"classification"},
 )  # fmt: skip
-def membership(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def membership(examined: Subject, context: Context) -> Iterator[Outcome]:
     """How well the strongest attack that the model admits tells training rows from test rows.
 
     Members are the rows of `trained_on`, others those of `tested_on` that are not among them; of each side at most `max_rows`
@@ -68,31 +68,17 @@ def membership(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: bounds what these attacks find, not what any attack could; shadows need training rows like the real ones.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     yield from unseen_classes(examined.rows, ID)
-    try:
-        rows = sides(examined, context, int(context.options.get("max_rows", 20_000)))
-        if rows.shared:
-            yield Skipped(f"{ID} of {rows.shared} test rows", "they are among the training rows")
-        if rows.members.n < LEAST_ROWS or rows.others.n < LEAST_OTHERS:
-            have = f"{rows.members.n} members and {rows.others.n} others of classes that the model knows"
-            yield Skipped(ID, f"too few rows: {have}; {LEAST_ROWS} and {LEAST_OTHERS} are needed")
-            return
-        change = change_of_answer(examined.predictor, rows.features)
-        if change:
-            yield Skipped(f"validity of {ID}", change)
-        found = yield from _strongest(examined.predictor, rows, context)
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
-        return
+    rows = sides(examined, context, int(context.options.get("max_rows", 20_000)))
+    if rows.shared:
+        yield Skipped(f"{ID} of {rows.shared} test rows", "they are among the training rows")
+    if rows.members.n < LEAST_ROWS or rows.others.n < LEAST_OTHERS:
+        have = f"{rows.members.n} members and {rows.others.n} others of classes that the model knows"
+        raise Undecided("too few rows", f"{have}; {LEAST_ROWS} and {LEAST_OTHERS} are needed")
+    found = yield from _strongest(examined.predictor, rows, context)
     if found:
         yield Progress(1, 2, "comparing")
-        yield from _measured(rows, found, context.seed, valid=not change)
+        yield from _measured(rows, found, context.seed)
         yield Progress(2, 2, f"{examined.predictor.rows_queried} rows queried")
 
 
@@ -175,17 +161,17 @@ def _shadows(context: Context) -> int:
     return int(context.options.get("shadows", 16))
 
 
-def _measured(rows: Sides, attacks: tuple[Attack, ...], seed: int, *, valid: bool) -> Iterator[Outcome]:
+def _measured(rows: Sides, attacks: tuple[Attack, ...], seed: int) -> Iterator[Outcome]:
     first = attacks[0]
     header = {"check": ID, "attack": first.name, "trained_on": rows.members.dataset, "tested_on": rows.others.dataset}
     table = outcome_table(rows.ids, {"score": first.score, "member": rows.is_member}, header)
     yield table
-    yield from _ranked(rows, first, "", sha256(table.data), seed, valid)
+    yield from _ranked(rows, first, "", sha256(table.data), seed)
     # NOTE: no table, because a policy reads the table of a rank as an area or a rate, and this is neither.
     gap = advantage(first.score[rows.is_member], first.score[~rows.is_member], seed)
-    yield _measurement("membership_advantage", "share", gap, first, None, valid)
+    yield _measurement("membership_advantage", "share", gap, first, None)
     for weaker in attacks[1:]:
-        yield from (o for o in _ranked(rows, weaker, f"{weaker.name}.", None, seed, valid) if _is_short(o))
+        yield from (o for o in _ranked(rows, weaker, f"{weaker.name}.", None, seed) if _is_short(o))
 
 
 def _is_short(outcome: Outcome) -> bool:
@@ -193,14 +179,12 @@ def _is_short(outcome: Outcome) -> bool:
     return isinstance(outcome, Measurement) and not outcome.metric.endswith("tpr_at_fpr_0001")
 
 
-def _ranked(
-    rows: Sides, attack: Attack, prefix: str, table: Digest | None, seed: int, valid: bool
-) -> Iterator[Outcome]:
+def _ranked(rows: Sides, attack: Attack, prefix: str, table: Digest | None, seed: int) -> Iterator[Outcome]:
     from assay.statistics.ranks import rank_interval
 
     members, others = attack.score[rows.is_member], attack.score[~rows.is_member]
     area = rank_interval(members, others, "auc", seed)
-    yield _measurement(f"{prefix}membership_auc", "area", area, attack, table, valid)
+    yield _measurement(f"{prefix}membership_auc", "area", area, attack, table)
     for metric, rate in RATES.items():
         expected, need = rate * others.size, f"{round(FIRM_FALSE_POSITIVES / rate)} are needed"
         if expected < LEAST_FALSE_POSITIVES:
@@ -210,14 +194,12 @@ def _ranked(
             why = f"{others.size} others, so it rests on {int(expected)} false positives; {need} for a firm threshold"
             yield Skipped(f"certainty of {metric}", why)
         found = rank_interval(members, others, f"tpr_at_fpr:{rate}", seed)
-        yield _measurement(f"{prefix}{metric}", "share", found, attack, table, valid)
+        yield _measurement(f"{prefix}{metric}", "share", found, attack, table)
 
 
-def _measurement(
-    metric: str, unit: str, found: Interval, attack: Attack, table: Digest | None, valid: bool
-) -> Measurement:
+def _measurement(metric: str, unit: str, found: Interval, attack: Attack, table: Digest | None) -> Measurement:
     return Measurement(
         metric=metric, value=found.estimate, unit=unit, better="lower", n=found.n, low=found.low, high=found.high,
         level=found.level, method=f"{attack.name}; {found.method}", kind="rank", table=table,
-        threat_model=f"{attack.name},{attack.threat}", valid=valid,
+        threat_model=f"{attack.name},{attack.threat}",
     )  # fmt: skip

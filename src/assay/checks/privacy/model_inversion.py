@@ -16,15 +16,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from assay.checks.privacy.class_images import START, Space, images
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
-from assay.core.errors import AssayError, MalformedInput, Undecided
+from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
-from assay.predictors.plan import Way, plan
+from assay.predictors.plan import Way, strongest
 from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import SCORES, Subject, skipped, subject, training_rows, unseen_classes
+from assay.predictors.subject import SCORES, Subject, of_model, training_rows, unseen_classes
 from assay.predictors.substitutes import Shape, Substitutes
 
 if TYPE_CHECKING:
@@ -45,7 +44,8 @@ WORKED = 0.5
     ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, maps_to=("mitre-atlas:AML.T0024.001",),
     defaults={"starts": 5, "max_classes": 20, "max_rows": 5_000}, tasks={"classification"}, inputs={"table", "image"},
 )  # fmt: skip
-def model_inversion(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def model_inversion(examined: Subject, context: Context) -> Iterator[Outcome]:
     """How like the training rows of each class the rows are that a search draws out of the model.
 
     `inversion_similarity` is the correlation (-1..1), over the numeric features in units of their spread, of a reconstruction with the
@@ -54,31 +54,17 @@ def model_inversion(asset: Asset, context: Context) -> Iterator[Outcome]:
     class. The intervals cover the starts; the classes are all there are. Where the model itself takes fewer than half of the
     reconstructions for their class, the search did not work and nothing is valid.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     yield from unseen_classes(examined.rows, ID)
-    planned = plan(WAYS, examined.predictor.capabilities)
-    yield from planned.impossible
-    if not planned.ways:
-        yield Skipped(ID, "the model gives neither gradients nor scores to climb by")
-        return
-    way = planned.ways[0]
-    try:
-        scene = _scene(examined, context)
-        yield Progress(0, 2, f"climbing by {way.name}")
-        found = _reconstructed(examined.predictor, scene, way.run, context)
-        problems = _problems(examined.predictor, scene, found)
-        recognised = _recognised(examined.predictor, scene, found, context.seed)
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
-        return
-    for problem in problems:
-        yield Skipped(f"validity of {ID}", problem)
-    yield from _measured(scene, found, recognised, way.name, not problems)
+    otherwise = "the model gives neither gradients nor scores to climb by"
+    way = yield from strongest(WAYS, examined.predictor.capabilities, otherwise)
+    scene = _scene(examined, context)
+    yield Progress(0, 2, f"climbing by {way.name}")
+    found = _reconstructed(examined.predictor, scene, way.run, context)
+    taken = float((examined.predictor.labels(found.rows) == scene.classes[found.place]).mean())
+    if taken < WORKED:
+        yield Skipped(f"validity of {ID}", f"the model takes {taken:.0%} of the reconstructions for their class")
+    recognised = _recognised(examined.predictor, scene, found, context.seed)
+    yield from _measured(scene, found, recognised, way.name, taken >= WORKED)
     yield Progress(2, 2, f"{examined.predictor.rows_queried} rows queried")
 
 
@@ -148,13 +134,6 @@ def _reconstructed(predictor: Predictor, scene: Scene, by_gradients: bool, conte
     return Reconstructions(start, image, place, scene.space.rows(image, like))
 
 
-def _problems(predictor: Predictor, scene: Scene, found: Reconstructions) -> tuple[str, ...]:
-    """Why the reconstructions prove nothing, or ()."""
-    share = float((predictor.labels(found.rows) == scene.classes[found.place]).mean())
-    failed = f"the model takes {share:.0%} of the reconstructions for their class" if share < WORKED else ""
-    return tuple(problem for problem in (failed, change_of_answer(predictor, found.rows)) if problem)
-
-
 def _recognised(predictor: Predictor, scene: Scene, found: Reconstructions, seed: int) -> Flags | None:
     """Which reconstructions a forest takes for their class that never saw the model, shape (n,); None without two classes."""
     public = scene.public
@@ -169,7 +148,7 @@ def _recognised(predictor: Predictor, scene: Scene, found: Reconstructions, seed
 def _measured(
     scene: Scene, found: Reconstructions, recognised: Flags | None, threat: str, valid: bool
 ) -> Iterator[Outcome]:
-    from assay.statistics.intervals import share_interval
+    from assay.statistics.intervals import measured_share
     from assay.statistics.studentised import mean_interval
 
     after, before = (correlation(part, scene.means[found.place]) for part in (found.image, found.start))
@@ -182,12 +161,9 @@ def _measured(
     if recognised is None:
         yield Skipped("inversion_recognised", "the test rows have one class only, so nobody else can judge")
         return
-    hits = int(recognised.sum())
-    share = share_interval(hits, recognised.size)
-    yield Measurement(
-        metric="inversion_recognised", value=share.estimate, unit="share", better="lower", n=recognised.size,
-        low=share.low, high=share.high, kind="share", limit={"hits": hits, "n": recognised.size}, threat_model=threat,
-        method=f"by a forest of the test data; {share.method}", valid=valid,
+    yield measured_share(
+        "inversion_recognised", int(recognised.sum()), recognised.size, better="lower", threat_model=threat,
+        about="by a forest of the test data", valid=valid,
     )  # fmt: skip
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import Undecided
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped, Table
-from assay.predictors.subject import SCORES, Subject, skipped, subject
+from assay.core.outcomes import Measurement, Outcome, Progress, Table
+from assay.predictors.subject import SCORES, Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ BLOCK_CELLS = 4_000_000
 MIN_ROWS = 2
 
 
-@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"})
-def calibration(asset: Asset, context: Context) -> Iterator[Outcome]:
+@check(ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True, tasks={"classification"})
+@of_model(ID, SCORES)
+def calibration(examined: Subject, context: Context) -> Iterator[Outcome]:
     """How far the model's probabilities are from what happens.
 
     `brier_score` is the mean squared error of the positive class's probability for two classes (0..1), summed over the
@@ -43,20 +44,11 @@ def calibration(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: bins hide what happens within them, and a few hundred rows leave the error of small bins wide.
     """
-    examined = subject(asset, context, ID, needs=SCORES)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     rows = examined.rows
-    if rows.n < MIN_ROWS or len(set(rows.target.tolist())) < 2 or (rows.target < 0).any():
-        yield Skipped(ID, "one class only, or classes that the model does not know: probabilities cannot be compared")
-        return
+    if rows.n < MIN_ROWS or rows.has_one_class or (rows.target < 0).any():
+        raise Undecided("one class only, or classes that the model does not know", "probabilities cannot be compared")
     yield Progress(0, 2, "predicting")
-    try:
-        scores = examined.predictor.scores(rows.features)
-    except Undecided as error:
-        yield skipped(ID, error)
-        return
+    scores = examined.predictor.scores(rows.features)
     yield from _brier(examined, scores)
     yield Progress(1, 2, "resampling bins")
     yield _calibration_error(scores, rows.target, context.seed)

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import Undecided
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.subject import skipped, subject
+from assay.core.outcomes import Measurement, Outcome, Progress
+from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 ID = "quality.classes"
+OF_ONE = ("precision", "recall", "f1")
+OF_ALL = {"macro_f1": "f1", "balanced_accuracy": "balanced_accuracy", "mcc": "mcc"}
 
 
-@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"})
-def classes(asset: Asset, context: Context) -> Iterator[Outcome]:
+@check(ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True, tasks={"classification"})
+@of_model(ID)
+def classes(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Precision, recall, F1 and Matthews correlation on the test rows.
 
     With a positive class (declared, or the second of two) `precision`, `recall` and `f1` are of that class; `macro_f1` and
@@ -28,32 +31,21 @@ def classes(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: classes with few rows have wide intervals; macro figures weigh them as much as large ones.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     rows = examined.rows
-    if len(set(rows.target.tolist())) < 2:
-        yield Skipped(ID, "one class only: there is nothing to tell apart")
-        return
-
+    if rows.has_one_class:
+        raise Undecided("one class only", "there is nothing to tell apart")
     import numpy as np
 
     from assay.statistics.cells import Measure, cells_interval
 
     yield Progress(0, rows.n, "predicting")
-    try:
-        predicted = examined.predictor.labels(rows.features)
-    except Undecided as error:
-        yield skipped(ID, error)
-        return
+    predicted = examined.predictor.labels(rows.features)
     header = {"check": ID, "dataset": rows.dataset, "classes": list(examined.predictor.info.classes)}
     table = outcome_table(rows.ids, {"label": rows.target, "pred": predicted}, header)
     yield table
     label, pred = rows.target.astype(np.int64), predicted.astype(np.int64)
-    names = () if rows.positive is None else ("precision", "recall", "f1")
-    of_one = [(name, Measure(name, rows.positive)) for name in names]
-    of_all = [("macro_f1", Measure("f1")), ("balanced_accuracy", Measure("balanced_accuracy")), ("mcc", Measure("mcc"))]
+    of_one = () if rows.positive is None else tuple((name, Measure(name, rows.positive)) for name in OF_ONE)
+    of_all = ((metric, Measure(name)) for metric, name in OF_ALL.items())
     for name, measure in (*of_one, *of_all):
         found = cells_interval(label, pred, measure, context.seed)
         yield Measurement(

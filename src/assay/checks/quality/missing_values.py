@@ -10,14 +10,14 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
-from assay.core.errors import MissingExtra, Undecided
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.core.errors import Undecided
+from assay.core.outcomes import Outcome, Progress
 from assay.predictors.predictor import Predictor
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import skipped, subject
+from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -33,10 +33,11 @@ MIN_ROWS = 30
 
 
 @check(
-    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"table"},
+    ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"table"},
     defaults={"rates": [0.1, 0.3], "rows": 5_000},
 )  # fmt: skip
-def missing_values(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def missing_values(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of test rows that stay right when a share of their cells is blanked.
 
     One `accuracy_with_missing` for each of `rates`, with the cells drawn by the seed; the worst of them holds the table and is
@@ -44,43 +45,27 @@ def missing_values(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: cells go missing at random here; in life they often do for a reason that the answer depends on.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     rates = sorted({float(rate) for rate in context.options.get("rates") or ()})
     if not rates or not all(0 < rate < 1 for rate in rates):
-        yield Skipped(ID, f"no such share of cells: {rates[:5]}")
-        return
-    if examined.rows.n < MIN_ROWS or len(set(examined.rows.target.tolist())) < 2:
-        yield Skipped(
-            ID, f"{examined.rows.n} rows of {len(set(examined.rows.target.tolist()))} classes: too few to say anything"
-        )
-        return
-    from assay.statistics.intervals import share_interval
+        raise Undecided("no such share of cells", f"{rates[:5]}")
+    classes = len(set(examined.rows.target.tolist()))
+    if examined.rows.n < MIN_ROWS or classes < 2:
+        raise Undecided(f"{examined.rows.n} rows of {classes} classes", "too few to say anything")
+    from assay.statistics.intervals import measured_share
 
     rows = examined.rows.drawn(int(context.options.get("rows", 5_000)), context.seed)
     for place, rate in enumerate(rates):
-        yield Progress(place, len(rates), f"{rate:.0%} of the cells blank")
-        try:
-            right, refused = answers(examined.predictor, *blanked(rows, rate, context.seed), rows)
-        except MissingExtra as error:
-            yield skipped(ID, error)
-            return
-        hits = int(right.sum())
-        what = f"{rate:.0%} of the cells blank" + (f"; refused: {refused}" if refused else "")
-        share = share_interval(hits, rows.n)
-        is_worst = rate == rates[-1]
+        blank = f"{rate:.0%} of the cells blank"
+        yield Progress(place, len(rates), blank)
+        right, refused = answers(examined.predictor, *blanked(rows, rate, context.seed), rows)
+        hits, about = int(right.sum()), f"{blank}; refused: {refused}" if refused else blank
+        if rate < rates[-1]:
+            yield measured_share("accuracy_with_missing", hits, rows.n, about=about, slice=f"missing={rate:g}")
+            continue
         header = {"check": ID, "dataset": rows.dataset, "rate": rate, "seed": context.seed}
-        table = outcome_table(rows.ids, {"ok": right, "label": rows.target}, header) if is_worst else None
-        if table is not None:
-            yield table
-        yield Measurement(
-            metric="missing.accuracy" if is_worst else "accuracy_with_missing", value=share.estimate, unit="share", better="higher",
-            n=rows.n, low=share.low, high=share.high, level=share.level, method=f"{share.method}; {what}",
-            kind="share", limit={"hits": hits, "n": rows.n}, slice=None if is_worst else f"missing={rate:g}",
-            table=sha256(table.data) if table is not None else None,
-        )  # fmt: skip
+        table = outcome_table(rows.ids, {"ok": right, "label": rows.target}, header)
+        yield table
+        yield measured_share("missing.accuracy", hits, rows.n, about=about, table=sha256(table.data))
     yield Progress(len(rates), len(rates), "done")
 
 

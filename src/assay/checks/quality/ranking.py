@@ -9,64 +9,65 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import Undecided
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.subject import SCORES, skipped, subject
+from assay.core.outcomes import Measurement, Outcome, Progress
+from assay.predictors.rows import EvaluationRows
+from assay.predictors.subject import SCORES, Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from assay.predictors.predictor import Floats
+
+    Flags = npt.NDArray[np.bool_]
 
 ID = "quality.ranking"
 MIN_SIDE = 30
 DRAWS = 1_000
 
 
-@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"})
-def ranking(asset: Asset, context: Context) -> Iterator[Outcome]:
+@check(ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True, tasks={"classification"})
+@of_model(ID, SCORES)
+def ranking(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Area under the ROC curve and average precision of the positive class.
 
     The positive class is declared, or the second of two. Ties count half in the area. Intervals: stratified bootstrap.
 
     Limits: ranks only, so probabilities that are all too high score the same; needs two classes.
     """
-    examined = subject(asset, context, ID, needs=SCORES)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     rows = examined.rows
     if rows.positive is None:
-        yield Skipped(ID, "no positive class: declare `positive` where there are more than two classes")
-        return
+        raise Undecided("no positive class", "declare `positive` where there are more than two classes")
     is_positive = rows.target == rows.positive
     least = int(min(is_positive.sum(), (~is_positive).sum()))
     if least < MIN_SIDE:
-        yield Skipped(ID, f"too few rows: {least} of one side, fewer than {MIN_SIDE}")
-        return
+        raise Undecided("too few rows", f"{least} of one side, fewer than {MIN_SIDE}")
     yield Progress(0, rows.n, "predicting")
-    try:
-        scores = examined.predictor.scores(rows.features)[:, rows.positive]
-    except Undecided as error:
-        yield skipped(ID, error)
-        return
+    scores = examined.predictor.scores(rows.features)[:, rows.positive]
+    yield from _measured(scores, is_positive, rows, context.seed)
+    yield Progress(rows.n, rows.n, "done")
+
+
+def _measured(scores: Floats, is_positive: Flags, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
     from assay.statistics.ranks import rank_interval
 
     table = outcome_table(rows.ids, {"score": scores, "member": is_positive}, {"check": ID, "dataset": rows.dataset})
     yield table
-    found = rank_interval(scores[is_positive], scores[~is_positive], "roc_auc", context.seed)
+    found = rank_interval(scores[is_positive], scores[~is_positive], "roc_auc", seed)
     yield Measurement(
         metric="roc_auc", value=found.estimate, unit="area", better="higher", n=found.n, low=found.low, high=found.high,
         level=found.level, method=found.method, kind="rank", table=sha256(table.data),
     )  # fmt: skip
-    value, low, high = average_precision(scores[is_positive], scores[~is_positive], context.seed)
+    value, low, high = average_precision(scores[is_positive], scores[~is_positive], seed)
     yield Measurement(
         metric="average_precision", value=value, unit="share", better="higher", n=rows.n, low=low, high=high,
         method=f"stratified bootstrap, B={DRAWS}", kind="rank",
     )  # fmt: skip
-    yield Progress(rows.n, rows.n, "done")
 
 
 def average_precision(positives: Floats, others: Floats, seed: int) -> tuple[float, float, float]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import Digest, sha256
 from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
 from assay.predictors.predictor import Capability
-from assay.predictors.subject import skipped, subject
+from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ DRAWS = 2_000
 BLOCK_CELLS = 4_000_000
 
 
-@check(ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"regression"})
-def regression(asset: Asset, context: Context) -> Iterator[Outcome]:
+@check(ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True, tasks={"regression"})
+@of_model(ID, frozenset({Capability.VALUES}))
+def regression(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Mean absolute error, mean squared error and R squared on the test rows.
 
     Errors are in the unit of the target (squared for the second). R squared is the share of the target's variance that the model explains;
@@ -32,20 +33,11 @@ def regression(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: squared errors follow a few large ones, and R squared depends on how much the test rows vary.
     """
-    examined = subject(asset, context, ID, needs=frozenset({Capability.VALUES}))
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     rows, truth = examined.rows, examined.rows.values
     if truth is None or rows.n < MIN_ROWS:
-        yield Skipped(ID, f"too few rows: {rows.n}, fewer than {MIN_ROWS}")
-        return
+        raise Undecided("too few rows", f"{rows.n}, fewer than {MIN_ROWS}")
     yield Progress(0, rows.n, "predicting")
-    try:
-        error = examined.predictor.values(rows.features) - truth
-    except Undecided as refused:
-        yield skipped(ID, refused)
-        return
+    error = examined.predictor.values(rows.features) - truth
     for metric, values in (("mean_absolute_error", abs(error)), ("mean_squared_error", error**2)):
         table = outcome_table(rows.ids, {"value": values}, {"check": ID, "metric": metric, "dataset": rows.dataset})
         yield table

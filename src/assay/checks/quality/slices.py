@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.errors import Undecided
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.core.outcomes import Measurement, Outcome, Progress
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import skipped, subject
+from assay.predictors.subject import Subject, of_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,10 +44,11 @@ class Slice:
 
 
 @check(
-    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"table"},
+    ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"table"},
     defaults={"min_rows": 50, "least_gap": 0.05},
 )  # fmt: skip
-def slices(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def slices(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Slices of the test rows on which the model errs more than on the rest.
 
     One `slices.error_excess` for each slice of at least `min_rows` rows in either half whose error rate is above that of the rest by
@@ -55,28 +56,16 @@ def slices(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: slices of one or two columns are searched; a worse group that no column describes is not found.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     rows, least = examined.rows, int(context.options.get("min_rows", 50))
     if rows.n < 4 * least:
-        yield Skipped(
-            ID,
-            f"too few rows: {rows.n}; {4 * least} are needed to find slices on one half and confirm them on the other",
-        )
-        return
-    if len(set(rows.target.tolist())) < 2:
-        yield Skipped(ID, "one class only: where the model errs would say more about the data than about it")
-        return
+        need = f"{4 * least} are needed to find slices on one half and confirm them on the other"
+        raise Undecided("too few rows", f"{rows.n}; {need}")
+    if rows.has_one_class:
+        raise Undecided("one class only", "where the model errs would say more about the data than about it")
     import numpy as np
 
     yield Progress(0, 2, "predicting")
-    try:
-        wrong = examined.predictor.labels(rows.features) != rows.target
-    except Undecided as error:
-        yield skipped(ID, error)
-        return
+    wrong = examined.predictor.labels(rows.features) != rows.target
     first = np.random.default_rng(context.seed).permutation(rows.n) < rows.n // 2
     found = worst(candidates(rows), wrong, first, least, float(context.options.get("least_gap", 0.05)))
     yield Progress(1, 2, f"confirming {len(found)} slices")

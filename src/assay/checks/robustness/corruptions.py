@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from assay.checks.robustness.image_noise import CORRUPTIONS, SEVERITIES, corrupted
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
-from assay.core.errors import AssayError, MalformedInput
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.core.errors import Undecided
+from assay.core.outcomes import Measurement, Outcome, Progress
 from assay.predictors.predictor import Predictor, RowKind
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import skipped, subject
+from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -26,10 +26,11 @@ ID = "robustness.corruptions"
 
 
 @check(
-    ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"image"},
+    ID, kinds={Kind.MODEL}, version=2, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"image"},
     defaults={"rows": 500, "severities": [1, 3, 5], "kinds": []},
 )  # fmt: skip
-def corruptions(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def corruptions(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Accuracy on images under common corruptions.
 
     `corruptions.accuracy` is the mean over rows of the share of corruptions under which the row stays right; each kind has
@@ -38,30 +39,15 @@ def corruptions(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: the corruptions are a choice of a few, made here from their descriptions; others can hurt more.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     info = examined.predictor.info
     if info.row_kind is not RowKind.IMAGE or len(info.shape) != 3:
-        yield Skipped(ID, "rows are no images: declare `input: image` and a `shape` of channels, height and width")
-        return
+        raise Undecided("rows are no images", "declare `input: image` and a `shape` of channels, height and width")
     unknown = sorted(set(map(str, context.options.get("kinds") or ())) - set(CORRUPTIONS))
     severities = [int(value) for value in context.options.get("severities") or SEVERITIES]
     if unknown or not set(severities) <= set(SEVERITIES):
-        yield Skipped(ID, f"no such corruption: kinds {unknown[:5]}, severities {severities[:5]}")
-        return
-    try:
-        yield from _measured(
-            examined.predictor,
-            examined.rows.drawn(int(context.options.get("rows", 500)), context.seed),
-            severities,
-            context,
-        )
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
+        raise Undecided("no such corruption", f"kinds {unknown[:5]}, severities {severities[:5]}")
+    rows = examined.rows.drawn(int(context.options.get("rows", 500)), context.seed)
+    yield from _measured(examined.predictor, rows, severities, context)
 
 
 def _measured(predictor: Predictor, rows: EvaluationRows, severities: list[int], context: Context) -> Iterator[Outcome]:

@@ -17,16 +17,15 @@ from assay.checks.robustness.ball import Attack, Attacked, Ball, Target
 from assay.checks.robustness.gradient_attacks import apgd_ce, apgd_dlr, pgd
 from assay.checks.robustness.ray_search import distances, ray_search
 from assay.checks.robustness.square_attack import square
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
-from assay.core.errors import AssayError, MalformedInput
+from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
 from assay.predictors.plan import Way, plan
-from assay.predictors.predictor import Capability, Predictor, RowKind
+from assay.predictors.predictor import Capability, RowKind
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import skipped, subject
+from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -62,7 +61,8 @@ WAYS = (
     maps_to=("mitre-atlas:AML.T0043", "mitre-atlas:AML.T0015"),
     defaults={"eps": 0.03, "steps": 40, "queries": 300, "rows": 500, "curve": [], "distance_rows": 20},
 )  # fmt: skip
-def evasion(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def evasion(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of images that stay right under the strongest attacks that the model admits.
 
     Every pixel moves by at most `eps` in the unit of the model's input. With gradients: PGD and APGD of `steps` steps; with scores: Square
@@ -72,36 +72,25 @@ def evasion(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: what no attack broke within its budget may still be breakable; only norms that are declared are searched.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
-    info = examined.predictor.info
-    if info.row_kind is not RowKind.IMAGE:
-        yield Skipped(
-            ID, f"rows are no images but {info.row_kind}: robustness.tabular and robustness.text look at others"
-        )
-        return
-    try:
-        rows = examined.rows.drawn(int(context.options.get("rows", 500)), context.seed)
-        yield from _examined(examined.predictor, rows, context)
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
-
-
-def _examined(predictor: Predictor, rows: EvaluationRows, context: Context) -> Iterator[Outcome]:
+    predictor = examined.predictor
+    if (kind := predictor.info.row_kind) is not RowKind.IMAGE:
+        raise Undecided(f"rows are no images but {kind}", "robustness.tabular and robustness.text look at others")
     import numpy as np
 
+    rows = examined.rows.drawn(int(context.options.get("rows", 500)), context.seed)
     low, high = predictor.info.bounds or (float(rows.features.min()), float(rows.features.max()))
     ball = Ball(float(context.options.get("eps", 0.03)), low, high)
     right = predictor.labels(rows.features) == rows.target
     if not right.any():
-        yield Skipped(ID, "the model gets no row right, so there is nothing to attack")
-        return
-    reasons = [reason for reason in (change_of_answer(predictor, rows.features),) if reason]
+        raise Undecided("the model gets no row right, so there is nothing to attack")
     target = Target(predictor, np.asarray(rows.features[right], np.float64), rows.target[right])
+    yield from _attacked(target, ball, rows, right, context)
+    yield Progress(1, 1, f"{predictor.rows_queried} rows queried")
+
+
+def _attacked(target: Target, ball: Ball, rows: EvaluationRows, right: Flags, context: Context) -> Iterator[Outcome]:
+    predictor = target.predictor
+    reasons: list[str] = []
     planned = plan(WAYS, predictor.capabilities)
     yield from planned.impossible
     worst = _Worst.untouched(len(target.start))
@@ -121,7 +110,6 @@ def _examined(predictor: Predictor, rows: EvaluationRows, context: Context) -> I
     yield from _measured(rows, right, worst, threat, not reasons, context)
     yield from _curve(planned.ways[:1], target, rows.n, ball, threat, not reasons, context)
     yield from _distance(target, ball, context, not reasons)
-    yield Progress(1, 1, f"{predictor.rows_queried} rows queried")
 
 
 @dataclass
@@ -173,7 +161,7 @@ def _measured(
 ) -> Iterator[Outcome]:
     import numpy as np
 
-    from assay.statistics.intervals import share_interval
+    from assay.statistics.intervals import measured_share
 
     ok, queries = right.copy(), np.zeros(rows.n, np.int64)
     ok[right], queries[right] = ~worst.fooled, worst.queries
@@ -183,18 +171,14 @@ def _measured(
         "dataset": rows.dataset,
         "threat_model": threat,
         "seed": context.seed,
-        "valid": valid,
         "fooled_by": worst.by,
     }
     table = outcome_table(rows.ids, columns, header)
     yield table
-    hits = int(ok.sum())
-    share = share_interval(hits, rows.n)
     fooled_by = ", ".join(f"{name} {count}" for name, count in worst.by.items())
-    yield Measurement(
-        metric="evasion.robust_accuracy", value=share.estimate, unit="share", better="higher", n=rows.n, low=share.low,
-        high=share.high, level=share.level, method=f"{share.method}; rows fooled by {fooled_by}", kind="share",
-        limit={"hits": hits, "n": rows.n}, table=sha256(table.data), threat_model=threat, valid=valid,
+    yield measured_share(
+        "evasion.robust_accuracy", int(ok.sum()), rows.n, about=f"rows fooled by {fooled_by}", table=sha256(table.data),
+        threat_model=threat, valid=valid,
     )  # fmt: skip
 
 
@@ -202,18 +186,15 @@ def _curve(
     ways: tuple[Way[Strike], ...], target: Target, n: int, ball: Ball, threat: str, valid: bool, context: Context
 ) -> Iterator[Outcome]:
     """Robust accuracy of the same rows at other distances, by the strongest attack alone."""
-    from assay.statistics.intervals import share_interval
+    from assay.statistics.intervals import measured_share
 
     for way in ways:
         for eps in sorted({float(value) for value in context.options.get("curve") or ()}):
             other = Ball(eps, ball.low, ball.high)
             found = way.run.attack(target, other, int(context.options.get(way.run.budget, 100)), context.seed)
-            hits = int((~found.fooled).sum())
-            share = share_interval(hits, n)
-            yield Measurement(
-                metric="evasion.robust_accuracy_at", value=share.estimate, unit="share", better="higher", n=n, low=share.low,
-                high=share.high, level=share.level, method=f"{share.method}; {way.name}", kind="share", slice=f"eps={eps:g}",
-                limit={"hits": hits, "n": n}, threat_model=threat.replace(f"{ball.eps:g}", f"{eps:g}", 1), valid=valid,
+            yield measured_share(
+                "evasion.robust_accuracy_at", int((~found.fooled).sum()), n, about=way.name, slice=f"eps={eps:g}",
+                threat_model=threat.replace(f"{ball.eps:g}", f"{eps:g}", 1), valid=valid,
             )  # fmt: skip
 
 

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 
 from assay.checks.robustness.ball import margins
 from assay.checks.robustness.word_changes import replaced, variants, without, words_of
-from assay.core.assets import Asset, Kind
+from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
-from assay.core.errors import AssayError, MalformedInput
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
-from assay.predictors.constancy import change_of_answer
+from assay.core.errors import Undecided
+from assay.core.outcomes import Outcome, Progress, Skipped
 from assay.predictors.predictor import Capability, Predictor, RowKind
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import skipped, subject
+from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -43,7 +42,8 @@ PROBE_ROWS = 20
     ID, kinds={Kind.MODEL}, version=1, needs=("ml",), runs_model=True, tasks={"classification"}, inputs={"text"}, maps_to=("mitre-atlas:AML.T0043",),
     defaults={"rows": 200, "queries": 200, "max_share": 0.2, "kinds": ["typo", "homoglyph", "synonym"], "synonyms": {}},
 )  # fmt: skip
-def text(asset: Asset, context: Context) -> Iterator[Outcome]:
+@of_model(ID)
+def text(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of texts that stay right when a few words are mistyped or replaced.
 
     `kinds` picks from typing errors, homoglyphs, invisible characters and synonyms; `synonyms` maps a word to what may stand for it. At most
@@ -51,25 +51,13 @@ def text(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Limits: words are changed one by one; no rewriting of sentences is tried.
     """
-    examined = subject(asset, context, ID)
-    if isinstance(examined, Skipped):
-        yield examined
-        return
     if examined.predictor.info.row_kind is not RowKind.TEXT or examined.rows.features.shape[1] != 1:
-        yield Skipped(ID, "rows are no texts: declare `input: text` and one feature that holds it")
-        return
+        raise Undecided("rows are no texts", "declare `input: text` and one feature that holds it")
     kinds = [str(kind) for kind in context.options.get("kinds") or ()]
     if unknown := sorted(set(kinds) - set(KINDS)):
-        yield Skipped(ID, f"no such change of a word: {unknown[:5]}")
-        return
-    try:
-        yield from _attacked(
-            examined.predictor, examined.rows.drawn(int(context.options.get("rows", 200)), context.seed), kinds, context
-        )
-    except MalformedInput:
-        raise
-    except AssayError as error:
-        yield skipped(ID, error)
+        raise Undecided("no such change of a word", f"{unknown[:5]}")
+    rows = examined.rows.drawn(int(context.options.get("rows", 200)), context.seed)
+    yield from _attacked(examined.predictor, rows, kinds, context)
 
 
 @dataclass(frozen=True)
@@ -103,7 +91,6 @@ def _attacked(predictor: Predictor, rows: EvaluationRows, kinds: list[str], cont
         dict(options.get("synonyms") or {}),
     )
     right = predictor.labels(rows.features) == rows.target
-    problems = [reason for reason in (change_of_answer(predictor, rows.features),) if reason]
     changes: list[Change] = []
     places = np.flatnonzero(right)
     for count, place in enumerate(places):
@@ -113,7 +100,7 @@ def _attacked(predictor: Predictor, rows: EvaluationRows, kinds: list[str], cont
                 predictor, str(rows.features[place, 0]), int(rows.target[place]), limits, context.seed + int(place)
             )
         )
-    problems += _problems(predictor, rows, places, changes, limits, context.seed)
+    problems = _problems(predictor, rows, places, changes, limits, context.seed)
     for problem in problems:
         yield Skipped(f"validity of the attack in {ID}", problem)
     yield from _measured(rows, right, changes, limits, not problems, context)
@@ -209,19 +196,15 @@ def _measured(
 ) -> Iterator[Outcome]:
     import numpy as np
 
-    from assay.statistics.intervals import share_interval
+    from assay.statistics.intervals import measured_share
 
     ok, queries = right.copy(), np.zeros(rows.n, np.int64)
     ok[right] = [not change.fooled for change in changes]
     queries[right] = [change.queries for change in changes]
     threat = f"words:{limits.max_share:g}, {'+'.join(limits.kinds)}, black-box"
-    header = {"check": ID, "dataset": rows.dataset, "threat_model": threat, "seed": context.seed, "valid": valid}
+    header = {"check": ID, "dataset": rows.dataset, "threat_model": threat, "seed": context.seed}
     table = outcome_table(rows.ids, {"ok": ok, "label": rows.target, "flag": right, "queries": queries}, header)
     yield table
-    hits = int(ok.sum())
-    share = share_interval(hits, rows.n)
-    yield Measurement(
-        metric="text.robust_accuracy", value=share.estimate, unit="share", better="higher", n=rows.n, low=share.low,
-        high=share.high, level=share.level, method=share.method, kind="share", limit={"hits": hits, "n": rows.n},
-        table=sha256(table.data), threat_model=threat, valid=valid,
-    )  # fmt: skip
+    yield measured_share(
+        "text.robust_accuracy", int(ok.sum()), rows.n, table=sha256(table.data), threat_model=threat, valid=valid
+    )

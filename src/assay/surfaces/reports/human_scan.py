@@ -76,7 +76,7 @@ def _measured(m: Measurement) -> str:
     """One number with its interval and rows: `accuracy  0.900  [0.882, 0.915]  n=1,289`."""
     name = m.metric + (f" of {m.group}" if m.group else "") + (f" in {m.slice}" if m.slice else "")
     spread = f"  [{m.low:.4g}, {m.high:.4g}]" if m.low is not None and m.high is not None and m.low != m.high else ""
-    broken = "" if m.valid else "  NOT VALID: the attack did not prove itself"
+    broken = "" if m.valid else "  NOT VALID: why is said below"
     return f"                - {inert(name):<44} {m.value:.4g}{spread}  n={m.n:,}{broken}"
 
 
