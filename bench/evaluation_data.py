@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from assay.core.digests import Digest, sha256
 from assay.core.outcomes import Outcome
 from assay.predictors import subject
 from assay.predictors.predictor import Predictor
-from claims import HERE, Unmeasured
+from claims import HERE, Claim, Unmeasured, options, show
 
 
 def evaluation_folder(stated: Path | None) -> Path:
@@ -34,6 +34,16 @@ def evaluation_folder(stated: Path | None) -> Path:
     if not folder.is_dir():
         raise Unmeasured(f"no data at {folder.name}: name the folder with --data")
     return folder
+
+
+def shown(text: str | None, claims: Callable[[Path, int, bool], Iterable[Claim]]) -> int:
+    """Measures the claims that a folder, a seed and peers (or none) give, and shows them; 0 if all are met, else 1."""
+    parser = options(text)
+    parser.add_argument("--peers", default="all", choices=["all", "none"], help="none: no peer is installed")
+    asked = parser.parse_args()
+    found = list(claims(evaluation_folder(asked.data), asked.seed, asked.peers == "all"))
+    show(found)
+    return 0 if all(claim.met for claim in found) else 1
 
 
 def idx(path: Path) -> Any:

@@ -25,8 +25,8 @@ from assay.predictors.function_model import FunctionModel
 from assay.predictors.predictor import Predictor
 from assay.statistics.claims import gap_paired
 from assay.statistics.gaps import gap_change_interval, gap_interval
-from claims import HERE, Claim, Unmeasured, child, options, show, took
-from evaluation_data import csv_of, evaluation_folder, outcomes
+from claims import HERE, Claim, Unmeasured, child, took
+from evaluation_data import csv_of, outcomes, shown
 from peers.environment import EVALUATION, QUIET, environment_python
 
 DRAWS, PEER_DRAWS, MARGIN = 10_000, 100, 0.02
@@ -37,7 +37,7 @@ PUBLISHED = {
 """Percent. Source: Larson, Mattu, Kirchner, Angwin, How we analyzed the COMPAS recidivism algorithm, ProPublica, 2016 (error rates)."""
 
 
-def claims(data: Path, seed: int, *, peers: bool = True) -> Iterator[Claim]:
+def claims(data: Path, seed: int, peers: bool) -> Iterator[Claim]:
     """Every claim of this part."""
     yield from interval_claims(data / "adult.csv", seed, peers=peers)
     yield compas_claim(data / "compas-two-years.noname.csv", seed)
@@ -99,7 +99,7 @@ def intervals(case: Case, seed: int, draws: int) -> None:
         group, ours, theirs = case.group[asked], new[asked], old[asked]
         gap_interval(np.bincount(group, weights=ours).astype(int), np.bincount(group), seed, draws=draws)
         gap_change_interval(group, ours, theirs, seed, draws=draws)
-        gap_paired(group, ours, theirs, MARGIN, "lower", seed=seed)
+        gap_paired(group, ours, theirs, MARGIN, "lower")
 
 
 def plain(case: Case, name: str) -> float:
@@ -165,14 +165,5 @@ def compas_claim(path: Path, seed: int) -> Claim:
     return Claim(what, apart, "points", 0.005, "lower", "ProPublica 2016", 0.0)
 
 
-def main() -> int:
-    parser = options(__doc__)
-    parser.add_argument("--peers", default="all", choices=["all", "none"], help="none: no peer is installed")
-    asked = parser.parse_args()
-    found = list(claims(evaluation_folder(asked.data), asked.seed, peers=asked.peers == "all"))
-    show(found)
-    return 0 if all(claim.met for claim in found) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(shown(__doc__, claims))

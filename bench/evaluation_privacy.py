@@ -27,8 +27,8 @@ from assay.core.outcomes import Measurement
 from assay.predictors.declared import declared
 from assay.predictors.predictor import Predictor
 from assay.statistics.ranks import rank_interval
-from claims import HERE, Claim, Unmeasured, child, options, show, took
-from evaluation_data import csv_of, evaluation_folder, outcomes
+from claims import HERE, Claim, Unmeasured, child, took
+from evaluation_data import csv_of, outcomes, shown
 from peers.environment import EVALUATION, QUIET, environment_python
 
 FEATURES, CLASSES, HIDDEN, SHADOWS = 446, 30, 128, 16
@@ -38,7 +38,7 @@ CHANCE = 0.01  # what guessing finds at this rate of false positives
 RUNS = 400
 
 
-def claims(data: Path, seed: int, *, peers: bool = True) -> Iterator[Claim]:
+def claims(data: Path, seed: int, peers: bool) -> Iterator[Claim]:
     """Every claim of this part; `data` holds location.tgz."""
     yield from membership_claims(data, seed, peers=peers)
     yield extraction_claim(seed)
@@ -173,14 +173,5 @@ def audit_claim(seed: int) -> Claim:
     )
 
 
-def main() -> int:
-    parser = options(__doc__)
-    parser.add_argument("--peers", default="all", choices=["all", "none"], help="none: no peer is installed")
-    asked = parser.parse_args()
-    found = list(claims(evaluation_folder(asked.data), asked.seed, peers=asked.peers == "all"))
-    show(found)
-    return 0 if all(claim.met for claim in found) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(shown(__doc__, claims))

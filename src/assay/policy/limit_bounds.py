@@ -159,7 +159,7 @@ def _table_claim(case: Case, m: Measurement, test: Threshold, alpha: float, tabl
         values = columns["ok" if m.kind == "share" else "value"]
         if clusters is not None:
             return claims.clustered_limit(values, clusters, limit, alpha, metrics)
-        return claims.mean_limit(values, limit, seed, alpha, metrics=metrics)
+        return claims.mean_limit(values, limit, alpha, metrics)
     if m.kind == "gap":
         side = gap_side(m, table)
         check_groups(m, columns["group"], side)

@@ -148,8 +148,7 @@ def _mean(pair: _Pair, asked: Asked) -> Compared:
     _agree(pair.old, float(reference.mean()))
     if (clusters := _clusters(pair)) is not None:
         return _clustered(pair, candidate, reference, clusters, asked)
-    return Compared(claims.mean_paired(candidate, reference, asked.margin, asked.better, asked.seed, alpha=asked.alpha,
-                                       metrics=asked.metrics))  # fmt: skip
+    return Compared(claims.mean_paired(candidate, reference, asked.margin, asked.better, asked.alpha, asked.metrics))
 
 
 def _clustered(pair: _Pair, candidate: Any, reference: Any, clusters: Ints, asked: Asked) -> Compared:
@@ -197,8 +196,7 @@ def _gap(pair: _Pair, asked: Asked) -> Compared:
     same = bool((mine.counts == other.counts).all())
     if clusters is None and is_share and same:
         kept, ours, theirs = groups[mine.counts], mine.values[mine.counts] == 1, other.values[other.counts] == 1
-        return Compared(claims.gap_paired(kept, ours, theirs, asked.margin, asked.better, alpha=asked.alpha,
-                                          metrics=asked.metrics))  # fmt: skip
+        return Compared(claims.gap_paired(kept, ours, theirs, asked.margin, asked.better, asked.alpha, asked.metrics))
     change = claims.gap_paired_rows(
         groups, mine, other, asked.margin, asked.better, clusters, asked.alpha, asked.metrics
     )

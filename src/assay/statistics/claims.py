@@ -130,13 +130,8 @@ def share_limit(hits: int, n: int, limit: Limit, alpha: float = 0.05, metrics: i
     return LimitClaim(share_low(hits, n, alpha), share_high(hits, n, alpha), p_pass, p_fail, 1 if always else rows)
 
 
-def mean_limit(
-    values: Floats, limit: Limit, seed: int = 0, alpha: float = 0.05, draws: int = DRAWS, metrics: int = 1
-) -> LimitClaim:
-    """Is the mean of the values, shape (n,), n >= 2, on the asked side of the limit?
-
-    `seed` and `draws` are accepted so that all claims are asked alike; the method needs none.
-    """
+def mean_limit(values: Floats, limit: Limit, alpha: float = 0.05, metrics: int = 1) -> LimitClaim:
+    """Is the mean of the values, shape (n,), n >= 2, on the asked side of the limit?"""
     checked = finite(values, "values", at_least=2)
     return limit_claim(spread(checked), checked.size, limit, alpha, metrics)
 
@@ -221,20 +216,9 @@ def share_paired_counts(
 
 
 def mean_paired(
-    candidate: Floats,
-    baseline: Floats,
-    margin: float,
-    better: str,
-    seed: int = 0,
-    alpha: float = 0.05,
-    draws: int = DRAWS,
-    metrics: int = 1,
+    candidate: Floats, baseline: Floats, margin: float, better: str, alpha: float = 0.05, metrics: int = 1
 ) -> PairedClaim:
-    """Change of a mean between two models on the same rows, shape (n,) each, n >= 2; `margin` in the unit of the
-    values.
-
-    `seed` and `draws` are accepted so that all claims are asked alike; the method needs none.
-    """
+    """Change of a mean between two models on the same rows, shape (n,) each, n >= 2; `margin` in the unit of the values."""
     new, old = finite(candidate, "candidate", at_least=2), finite(baseline, "baseline", at_least=2)
     same_rows(candidate=new, baseline=old)
     return paired_claim(spread(sign_of(better) * (new - old)), new.size, margin, alpha, metrics)
@@ -246,15 +230,12 @@ def gap_paired(
     baseline_ok: Bools,
     margin: float,
     better: str,
-    seed: int = 0,
     alpha: float = 0.05,
-    draws: int = DRAWS,
     metrics: int = 1,
 ) -> PairedClaim:
     """Change of the max-min gap of a share over groups, both models on the same rows, shape (n,) each.
 
-    `groups` names the group of a row by a number. `seed` and `draws` are accepted so that all claims are asked alike;
-    the method needs none.
+    `groups` names the group of a row by a number.
     """
     cells = paired_cells(groups, candidate_ok, baseline_ok)
     return _gap_claim(
