@@ -11,6 +11,7 @@ from assay.checks.quality.accuracy import accuracy
 from assay.checks.quality.calibration import calibration
 from assay.core.checks import Check
 from assay.core.outcomes import Measurement, Skipped, Table
+from assay.policy.measured import problem_of_measurement
 from assay.statistics.tables import read_table
 
 TEST, TRAIN = loans("test"), loans("train")
@@ -136,3 +137,39 @@ def test_labels_that_the_model_does_not_know_are_wrong_rows() -> None:
         ((fitted("boosting").predict(TEST.x[:300]) == 1) & (TEST.y[:300] == 1)).mean()
     )
     assert isinstance(run(calibration, world(saved("boosting"), rows))[0], Skipped)
+
+
+def skips(found: list[object]) -> dict[str, str]:
+    return {one.what: one.reason for one in found if isinstance(one, Skipped)}
+
+
+def test_a_group_that_only_the_training_data_have_is_a_group_of_no_rows() -> None:
+    of_data = {**DECLARED, "sensitive": ["married"]}
+    married = TEST.csv.splitlines()[0].split(b",").index(b"married")
+    rows = b"\n".join(line for line in TEST.csv.splitlines() if line.split(b",")[married] != b"") + b"\n"
+    found = run(group_gaps, world(saved("boosting"), rows, TRAIN.csv, of_data=of_data))
+    gap = next(one for one in found if isinstance(one, Measurement) and one.metric == "accuracy_gap")
+    assert gap.limit["groups"] == ["married=0", "married=1", "married=missing"] and gap.limit["counts"][2] == 0
+    assert problem_of_measurement(gap) == ""  # a policy reads it, and finds the group too small
+    assert not [one for one in found if isinstance(one, Measurement) and one.group == "married=missing"]
+    assert "the test data none" in skips(found)["fairness.group_gaps of married=missing"]
+    assert skips(found)["accuracy_gap of married=missing"] == "no rows, fewer than 30"
+    assert "married=missing" not in str(run(group_gaps, world(saved("boosting"), rows, of_data=of_data)))
+
+
+def test_a_group_without_positive_rows_keeps_the_gaps_that_do_not_need_them() -> None:
+    black = [line for line in TEST.csv.splitlines() if line.endswith(b",1,0")]
+    others = [line for line in TEST.csv.splitlines()[1:] if line.split(b",")[-2] == b"0"]
+    rows = b"\n".join([TEST.csv.splitlines()[0], *others, *black]) + b"\n"
+    found = run(group_gaps, world(saved("boosting"), rows))
+    metrics = {one.metric for one in found if isinstance(one, Measurement)}
+    assert {"selection_rate_gap", "accuracy_gap"} <= metrics and "equal_opportunity_gap" not in metrics
+    said = skips(found)
+    assert said["equal_opportunity_gap of black=1"] == "no rows of the positive class, fewer than 30"
+    assert said["equal_opportunity_gap"] == "fewer than two groups have rows of the positive class"
+
+
+def test_training_data_that_cannot_be_read_are_said_and_the_gaps_stay() -> None:
+    found = run(group_gaps, world(saved("boosting"), TEST.csv, TRAIN.csv.replace(b"hrat", b"rath")))
+    assert "no feature 'hrat'" in skips(found)["groups of the training data"]
+    assert "accuracy_gap" in {one.metric for one in found if isinstance(one, Measurement)}

@@ -1,14 +1,15 @@
 """Gaps between groups of people: who is found when they should be, who is chosen at all, whose answers are wrong.
 
-Groups are the values of the declared sensitive columns, crossed where there are several. No group is dropped for being
-small: it is counted, and named in a skip, so that a policy can refuse to decide on it.
+Groups are the values of the declared sensitive columns, crossed where there are several; a group of the training data that has no test
+row is one as well, of no rows. No group is dropped for being small: it is counted, and named in a skip, so that a policy can refuse to
+decide on it.
 Source: Hardt, Price, Srebro, Equality of opportunity in supervised learning, 2016; Chouldechova, Fair prediction with disparate
 impact, 2017 (precision and error rates by group).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from assay.core.errors import Undecided
 from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
 from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows
-from assay.predictors.subject import Subject, of_model
+from assay.predictors.subject import Subject, of_model, skipped, training_rows
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def group_gaps(examined: Subject, context: Context) -> Iterator[Outcome]:
     rows, predictor = examined.rows, examined.predictor
     if reason := _obstacle(rows):
         raise Undecided(reason)
+    names = yield from _names(examined, context)
     yield Progress(0, 2, "predicting")
     if predictor.info.is_regression:
         yield from _of_numbers(predictor, rows, context.seed)
@@ -70,7 +72,7 @@ def group_gaps(examined: Subject, context: Context) -> Iterator[Outcome]:
     questions = _questions(predictor, rows)
     for place, question in enumerate(questions):
         yield Progress(place, len(questions), question.metric)
-        yield from _gap(question, rows, context.seed)
+        yield from _gap(question, rows, names, context.seed)
     yield Progress(2, 2, "done")
 
 
@@ -78,6 +80,22 @@ def group_names(rows: EvaluationRows) -> tuple[str, ...]:
     """The group of each row: `race=0`, or `race=0,sex=1` where several columns are crossed."""
     named = [[f"{name}={value}" for value in values] for name, values in rows.groups.items()]
     return tuple(",".join(parts) for parts in zip(*named, strict=True))
+
+
+def _names(examined: Subject, context: Context) -> Generator[Skipped, None, list[str]]:
+    """The groups by name, with those of the training data that no test row is of; each of these is said."""
+    present = set(group_names(examined.rows))
+    try:
+        trained = training_rows(examined.predictor, context)
+    except Undecided as error:
+        yield skipped("groups of the training data", error)
+        return sorted(present)
+    if trained is None or trained.groups.keys() != examined.rows.groups.keys():
+        return sorted(present)
+    absent = sorted(set(group_names(trained)) - present)[:MAX_GROUPS]
+    for name in absent:
+        yield Skipped(f"{ID} of {name}", "the training data have such rows, and the test data none")
+    return sorted([*present, *absent])
 
 
 def _obstacle(rows: EvaluationRows) -> str:
@@ -109,13 +127,13 @@ def _questions(predictor: Predictor, rows: EvaluationRows) -> list[Question]:
     ]
 
 
-def _gap(question: Question, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
+def _gap(question: Question, rows: EvaluationRows, names: list[str], seed: int) -> Iterator[Outcome]:
     import numpy as np
 
     from assay.statistics.gaps import gap_interval, shrunk_gap_interval
     from assay.statistics.intervals import measured_share
 
-    names, everyone = _places(rows)
+    everyone = _places(rows, names)
     group = everyone[question.asked]
     counts = np.bincount(group, minlength=len(names)).tolist()
     hits = np.bincount(group, weights=question.hits[question.asked], minlength=len(names)).astype(int).tolist()
@@ -144,20 +162,19 @@ def _gap(question: Question, rows: EvaluationRows, seed: int) -> Iterator[Outcom
         yield measured_share(question.per_group, hits[place], counts[place], better=question.better, group=names[place])
 
 
-def _places(rows: EvaluationRows) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The groups by name, and the place of each row's among them."""
+def _places(rows: EvaluationRows, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The place of each row's group among `names`, shape (n,)."""
     import numpy as np
 
-    named = group_names(rows)
-    names = sorted(set(named))
     places = {name: place for place, name in enumerate(names)}
-    return names, np.array([places[name] for name in named])
+    return np.array([places[name] for name in group_names(rows)])
 
 
 def _small(metric: str, among: str, names: Sequence[str], counts: Sequence[int]) -> Iterator[Skipped]:
     for name, count in zip(names, counts, strict=True):
         if count < MIN_PER_GROUP:
-            yield Skipped(f"{metric} of {name}", f"only {count} {among}, fewer than {MIN_PER_GROUP}")
+            have = f"only {count} {among}" if count else f"no {among}"
+            yield Skipped(f"{metric} of {name}", f"{have}, fewer than {MIN_PER_GROUP}")
 
 
 def _of_numbers(predictor: Predictor, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
@@ -167,7 +184,8 @@ def _of_numbers(predictor: Predictor, rows: EvaluationRows, seed: int) -> Iterat
     if Capability.VALUES not in predictor.capabilities or rows.values is None:
         raise Undecided("capability", "the model gives no values")
     error = np.abs(predictor.values(rows.features) - rows.values)
-    names, group = _places(rows)
+    names = sorted(set(group_names(rows)))
+    group = _places(rows, names)
     counts = np.bincount(group, minlength=len(names))
     yield from _small("absolute_error_gap", "rows", names, counts.tolist())
     header = {"check": ID, "metric": "absolute_error_gap", "dataset": rows.dataset, "groups": names}
