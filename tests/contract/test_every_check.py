@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.contract.material import DECLARED, FEATURES, MODEL, World, lines, loans, run, saved, world
 
+from assay.app.examined import code_digest
 from assay.app.runner.discovery import discover
 from assay.core.assets import Kind
 from assay.core.checks import Check, Family
@@ -57,6 +58,8 @@ def test_a_check_is_named_after_its_family_and_file(check: Check) -> None:
     family, _, name = check.id.partition(".")
     assert check.body.__module__ == f"assay.checks.{family}.{name}"
     assert check.title.endswith(".")
+    source = sys.modules[check.body.__module__].__file__
+    assert source and code_digest(check) == sha256(Path(source).read_bytes())
 
 
 @every

@@ -180,7 +180,7 @@ def _suite(job: Job, tested: Sequence[Asset]) -> Digest:
 
 
 def code_digest(check: Check) -> Digest:
-    source = inspect.getsourcefile(check.body) or sys.modules[check.body.__module__].__file__
+    source = inspect.getsourcefile(inspect.unwrap(check.body)) or sys.modules[check.body.__module__].__file__
     return sha256(Path(source).read_bytes()) if source else hashlib.sha256(check.id.encode()).hexdigest()
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import Undecided, UsageError
 from assay.predictors.declared import Declared
-from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer
+from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer, largest
 
 if TYPE_CHECKING:
     from assay.predictors.predictor import Batch, Labels
@@ -77,8 +77,8 @@ class FunctionModel:
             found = np.asarray(self._function(batch))
         except Exception as error:  # the user's code may raise anything; the check says what
             raise Undecided("the model refuses the rows", f"{type(error).__name__}: {error}"[:200]) from error
-        if self._output == "scores" and wanted is Capability.LABELS and found.ndim == 2 and found.shape[1]:
-            return found.argmax(axis=1)
+        if self._output == "scores" and wanted is Capability.LABELS and found.ndim == 2:
+            return largest(np.asarray(found, np.float64), len(self._info.classes))
         if wanted is not Capability.LABELS or found.ndim != 1 or (found.dtype.kind == "f" and np.isnan(found).any()):
             return found
         places = {str(value): place for place, value in enumerate(self._info.classes)}

@@ -17,7 +17,7 @@ from assay.core.canonical import Json
 from assay.core.errors import Undecided, UsageError
 from assay.predictors.declared import Declared
 from assay.predictors.http_client import ask, endpoint
-from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer
+from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer, largest
 
 if TYPE_CHECKING:
     from assay.predictors.predictor import Batch, Labels
@@ -84,7 +84,9 @@ class HttpModel(_Remote):
         found = [answer for part in parts for answer in part]
         if wanted is not Capability.LABELS:
             return np.asarray(found, np.float64).reshape(len(batch), -1) if wanted is Capability.SCORES else found
-        return np.asarray(found, np.float64).argmax(axis=1) if self._gives_scores else self.places(found)
+        return (
+            largest(np.asarray(found, np.float64), len(self.info.classes)) if self._gives_scores else self.places(found)
+        )
 
     def _asked(self, batch: Batch) -> list[Any]:
         shape = tuple(self._stated.interface.get("shape") or ())

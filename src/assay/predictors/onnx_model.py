@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import MissingExtra, Refused, Undecided
 from assay.predictors.declared import Declared
-from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer, softmax
+from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer, largest, softmax
 
 if TYPE_CHECKING:
     from assay.predictors.predictor import Batch, Floats, Labels
@@ -86,14 +86,15 @@ class Onnx:
         parts = [self._run(batch[start : start + CHUNK_ROWS]) for start in range(0, len(batch), CHUNK_ROWS)]
         outputs = [np.concatenate([part[place] for part in parts]) for place in range(len(parts[0]))]
         if wanted is Capability.VALUES:
-            return outputs[0].reshape(len(batch), -1)[:, 0]
+            values = outputs[0].reshape(len(batch), -1)
+            return values[:, 0] if values.shape[1] == 1 else values
         if wanted is Capability.LABELS and self._label is not None:
             places = {_spelled(value): place for place, value in enumerate(self._info.classes)}
             return [places.get(_spelled(value), -1) for value in outputs[self._label].ravel().tolist()]
         assert self._wide is not None  # the capabilities say so
         wide = outputs[self._wide].reshape(len(batch), -1).astype(np.float64)
         if wanted is Capability.LABELS:
-            return wide.argmax(axis=1)
+            return largest(wide, len(self._info.classes))
         return wide if wanted is Capability.LOGITS or self._gives_scores else softmax(wide)
 
     def slope(self, batch: Batch, target: Labels, loss: Loss) -> Slope:

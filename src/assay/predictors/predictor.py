@@ -312,6 +312,21 @@ class Predictor:
         return found if len(batch) else self._fresh(wanted, batch)
 
 
+def largest(scores: Floats, classes: int) -> Floats:
+    """The label of each row of scores or logits, shape (n,): the place of the largest; NaN where a row holds NaN, as that is no answer.
+
+    Raises:
+        Undecided: they are not as many a row as there are classes.
+    """
+    import numpy as np
+
+    if scores.ndim != 2 or scores.shape[1] != classes:
+        why = f"shape {scores.shape}, and it has {classes} classes"
+        raise Undecided("the model answers with something else than a number a class", why)
+    found: Floats = np.where(np.isnan(scores).any(axis=1), np.nan, scores.argmax(axis=1))
+    return found
+
+
 def softmax(logits: Floats) -> Floats:
     """Probabilities from logits, shape (n, classes)."""
     import numpy as np

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from assay.core.errors import MissingExtra, Refused, Undecided
 from assay.predictors.declared import Declared
-from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer, softmax
+from assay.predictors.predictor import Capability, Info, Loss, Slope, Trainer, largest, softmax
 from assay.predictors.torch_inference import Inference
 from assay.predictors.torch_training import Fitter, evaluating
 
@@ -126,9 +126,9 @@ class Torch:
             said = (self._said(self._tensor(part), self._inference) for part in self._parts(batch))
             logits = np.concatenate([part.double().cpu().numpy() for part in said])
         if wanted is Capability.VALUES:
-            return logits.reshape(len(batch), -1)[:, 0]
+            return logits[:, 0] if logits.shape[1] == 1 else logits
         if wanted is Capability.LABELS:
-            return logits.argmax(axis=1)
+            return largest(logits, len(self._info.classes))
         return logits if wanted is Capability.LOGITS else softmax(logits)
 
     def slope(self, batch: Batch, target: Labels, loss: Loss) -> Slope:
@@ -142,8 +142,7 @@ class Torch:
             part = self._tensor(batch[start : start + CHUNK_ROWS]).requires_grad_()
             with torch.enable_grad():
                 said = self._said(part)
-                total = _losses(torch, said, places[start : start + CHUNK_ROWS], loss).sum()
-                (found,) = torch.autograd.grad(total, part)
+                found = _gradient(torch, said, places[start : start + CHUNK_ROWS], loss, part)
             logits.append(said.detach().double().cpu().numpy())
             gradients.append(found.double().cpu().numpy().reshape(len(part), -1))
         return Slope(np.concatenate(logits), np.concatenate(gradients))
@@ -192,8 +191,9 @@ class Torch:
     def _said(self, rows: Tensor, network: Network | None = None) -> Tensor:
         try:
             said = (network or self.network)(rows)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            why = str(error).strip().split("\n")[-1][:200]
+        except Exception as error:  # a network of the user's own code may raise anything
+            last_line = str(error).strip().split("\n")[-1]
+            why = f"{type(error).__name__}: {last_line}"[:200]
             raise Undecided("the model refuses the rows", why, "compare `shape` and the declared features") from error
         if not hasattr(said, "reshape") or said.shape[:1] != rows.shape[:1]:
             raise Undecided("the model answers with something else than numbers", f"for {len(rows)} rows")
@@ -220,6 +220,16 @@ class Torch:
         finally:
             hook.remove()
         return np.concatenate(seen).reshape(len(batch), -1)
+
+
+def _gradient(torch: Any, said: Tensor, target: Tensor, loss: Loss, rows: Tensor) -> Tensor:  # Any: the module
+    """The gradient of each row's loss by the row."""
+    try:
+        (found,) = torch.autograd.grad(_losses(torch, said, target, loss).sum(), rows)
+    except RuntimeError as error:
+        why = str(error).strip().split("\n")[0][:200]
+        raise Undecided("the model gives no gradients", why, "ask no more of it than labels and scores") from error
+    return found
 
 
 def _losses(torch: Any, logits: Tensor, target: Tensor, loss: Loss) -> Tensor:  # Any: the module

@@ -110,6 +110,8 @@ def _prepare(order: Order) -> None:
     random.seed(order.seed)
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(order.seed % 2**32)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(order.seed)  # for networks that draw when they are asked
     set_limits(order.limits)
     os.environ.update(order.keys)
     close_in(order.scratch, order.hidden, order.reach)
