@@ -159,8 +159,8 @@ def test_a_model_that_changes_its_answers_is_measured_as_invalid() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (lambda b: np.full((len(b), 2), np.nan), "something else than scores"),
-        (lambda b: np.ones((len(b), 3)) / 3, "something else than scores"),
+        (lambda b: np.full((len(b), 2), np.nan), "something else than labels"),
+        (lambda b: np.ones((len(b), 3)) / 3, "something else than a number a class"),
         (lambda b: 1 / 0, "ZeroDivisionError"),
     ],
 )
