@@ -167,14 +167,13 @@ def _report(done: Sequence[Examination], exit_code: int) -> ScanReport:
 
 
 def _exit_code(done: Sequence[Examination]) -> int:
-    """1 if something was found, 3 if something could not be looked at or a number is not valid, else 0."""
+    """1 if something was found, 3 if something could not be looked at, else 0."""
     if any(e.findings for e in done) or any(
         v.verdict in (Verdict.MALICIOUS, Verdict.UNKNOWN) for e in done for v in e.verdicts
     ):
         return 1
     unclear = any(v.verdict is not Verdict.CLEAN for e in done for v in e.verdicts)
-    doubted = any(not measured.valid for e in done for measured in e.measurements)
-    return 3 if unclear or doubted or any(e.state != "done" for e in done) else 0
+    return 3 if unclear or any(e.state != "done" for e in done) else 0
 
 
 def _list(session: Session) -> int:

@@ -195,7 +195,6 @@ def _file(file: FileVerdict) -> Entry:
 
 def _run(run: CheckRun) -> Entry:
     outcome = {"done": RuleOutcome.PASS, "skipped": RuleOutcome.NOT_APPLICABLE}.get(run.state, RuleOutcome.UNDECIDED)
-    outcome = outcome if run.is_believed else RuleOutcome.UNDECIDED
     reason = f": {run.reason}" if run.reason else ""
     return _plain(run.check, outcome, f"{run.state}: {run.check} on {run.asset}{reason}", run.asset)
 

@@ -63,7 +63,7 @@ def _runs(runs: tuple[CheckRun, ...], terminal: Terminal) -> Iterator[str]:
     if runs:
         yield ""
     for run in sorted(runs, key=lambda run: {"skipped": 1, "done": 2}.get(run.state, 0)):
-        style = {"failed": YELLOW, "done": GREEN if run.is_believed else YELLOW}.get(run.state, CYAN)
+        style = {"failed": YELLOW, "done": GREEN}.get(run.state, CYAN)
         reason = f"  {inert(run.reason)}" if run.reason else ""
         reason += "  (recorded before and current; --again runs it)" if run.is_recorded else ""
         state = terminal.paint(style, f"{inert(run.state):<12}")

@@ -87,11 +87,6 @@ class CheckRun:
     is_recorded: bool = False
     match: Digest | None = None
 
-    @property
-    def is_believed(self) -> bool:
-        """Whether all of its numbers are valid; one that is not decides nothing."""
-        return all(measured.valid for measured in self.measurements)
-
 
 @dataclass(frozen=True)
 class ScanReport:
