@@ -27,8 +27,6 @@ AT_THE_TOP = {
     "re2": ("formats/text/",),
     "numpy": ("statistics/",),
     "scipy": ("statistics/",),
-    "h11": ("surfaces/proxy/http_upstream.py", "surfaces/proxy/patience.py"),
-    "uvicorn": ("surfaces/proxy/patience.py",),
 }
 # What nothing pure needs: files, processes, the network, the clock, the terminal, the environment.
 IMPURE = {

@@ -26,6 +26,7 @@ from assay.firewall import SCANNERS, Firewall
 from assay.runtime.budget.account import Account
 from assay.runtime.firewall.document import read_firewall_policy
 from assay.surfaces.proxy.app import ProxyApp
+from assay.surfaces.proxy.connection import ClientConnection
 from assay.surfaces.proxy.gateway import Gateway
 from assay.surfaces.proxy.http_upstream import HttpUpstream
 from assay.surfaces.proxy.settings import Settings
@@ -159,7 +160,7 @@ def proxied(upstream: str, folder: Path, *, firewall: Callable[[], Any] | None =
     ready = firewall_of_tests()
     events: list[Event] = []
     gateway = Gateway(given, firewall or (lambda: ready), Account(folder / "budgets.sqlite"))
-    with served(ProxyApp(gateway, HttpUpstream(given), key, events.append, meters)) as url:
+    with served(ProxyApp(gateway, HttpUpstream(given), key, events.append, meters), ClientConnection) as url:
         yield Proxy(url, gateway, events)
 
 
@@ -169,11 +170,14 @@ def firewall_of_tests() -> Firewall:
 
 
 @contextmanager
-def served(app: Any) -> Iterator[str]:
+def served(app: Any, protocol: Any = "h11") -> Iterator[str]:
     """Any ASGI application, on uvicorn in a thread."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # else asyncio leaves Nagle on
     listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1))
+    config = uvicorn.Config(
+        app, log_level="error", lifespan="on", timeout_graceful_shutdown=1, proxy_headers=False, http=protocol
+    )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     while not server.started and thread.is_alive():

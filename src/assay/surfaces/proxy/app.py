@@ -17,15 +17,16 @@ from assay.surfaces.proxy.watch import Event, Meter, Record, Watch
 from assay.surfaces.proxy.wire import ClientGone, Outlet, Receive, Scope, Send, headers_of, key_of, passed_on, read_body
 
 HEALTH = "/healthz"
+Until = Callable[[Coroutine[None, None, None], Receive], Coroutine[None, None, None]]
 GONE = 499  # as nginx counts clients that did not wait
 
 
 class ProxyApp:
-    """Answers POST on the paths of the known APIs."""
+    """Answers POST on the paths of the known APIs; its server cancels the task of a client that goes away."""
 
     def __init__(self, gateway: Gateway, upstream: Upstream, upstream_key: str, record: Record, meters: tuple[Meter, ...] = ()) -> None:  # fmt: skip
         self._gateway, self._upstream = gateway, upstream
-        self._door = Door(gateway, upstream_key, record, meters)
+        self._door = Door(gateway, upstream_key, record, meters, until_cancelled)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection of the server; answers and never raises because of what a client sent."""
@@ -55,9 +56,11 @@ class ProxyApp:
 class Door:
     """Lets requests in: who calls, is there room, is it one request; then the exchange. Tells of everything it turns away."""
 
-    def __init__(self, gateway: Gateway, upstream_key: str, record: Record, meters: tuple[Meter, ...]) -> None:
+    def __init__(
+        self, gateway: Gateway, upstream_key: str, record: Record, meters: tuple[Meter, ...], until: Until
+    ) -> None:
         self._gateway, self._key = gateway, upstream_key
-        self._record, self._meters = record, meters
+        self._record, self._meters, self._until = record, meters, until
 
     async def answer(self, api: Api | None, upstream: Callable[[], Upstream], scope: Scope, receive: Receive, send: Send) -> None:  # fmt: skip
         """Answers one request; `api` is None where the route is not known."""
@@ -68,8 +71,9 @@ class Door:
         with suppress(ClientGone):
             try:
                 await self._enter(api, upstream, scope, receive, out, watch)
-            except ClientGone:
+            except (ClientGone, asyncio.CancelledError):
                 watch.answered(GONE)
+                raise
             except AssayError as error:
                 await self._turn_away(refusal_of(error, is_answer=False), api, out, watch)
             except Exception:
@@ -92,14 +96,13 @@ class Door:
         caller = self._gateway.callers.find(key_of(headers))
         watch.client = caller.name
         self._gateway.abuse.admit(caller.name)
-        said = headers.get(b"content-length", b"")
-        size = int(said) if said.isdigit() and len(said) < 12 else settings.max_body_bytes
+        size = int(headers.get(b"content-length", settings.max_body_bytes))
         with self._gateway.room(min(size, settings.max_body_bytes)):
             body = await read_body(receive, headers, settings.max_body_bytes, settings.timeouts.client)
             sent = passed_on(headers, self._key, is_anthropic=api.is_anthropic)
             query = scope.get("query_string", b"").decode("latin-1")
             exchange = Exchange(self._gateway, api, caller, upstream(), out, watch)
-            await until_gone(exchange.run(body, query, sent), receive)
+            await self._until(exchange.run(body, query, sent), receive)
 
     async def _turn_away(self, refusal: Refusal, api: Api | None, out: Outlet, watch: Watch) -> None:
         watch.refused(refusal)
@@ -107,8 +110,13 @@ class Door:
             await out.whole(reply_to(refusal, is_anthropic=api is not None and api.is_anthropic))
 
 
+def until_cancelled(work: Coroutine[None, None, None], receive: Receive) -> Coroutine[None, None, None]:
+    """Runs `work` under a server that cancels it when the client goes away."""
+    return work
+
+
 async def until_gone(work: Coroutine[None, None, None], receive: Receive) -> None:
-    """Runs `work`, and cancels it when the client goes away.
+    """Runs `work`, and cancels it when the client goes away, as servers say who only tell `receive`.
 
     Raises:
         ClientGone: it went.

@@ -1,7 +1,7 @@
 """A model's server over HTTP/1.1: one write for a request, an answer as it comes, connections kept for the next.
 
-The parser is h11's, which uvicorn brings. A general client library would add more than a millisecond to every request, which
-is most of what the proxy may cost (decision 0026). Redirects are not followed, and nothing in the environment leads elsewhere.
+A general client library would add more than a millisecond to every request, which is most of what the proxy may cost (decisions
+0026 and 0047). Redirects are not followed, and nothing in the environment leads elsewhere.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from typing import Final
 from urllib.parse import urlsplit
 
-import h11
-
+from assay.core.errors import MalformedInput
+from assay.formats.http1 import END, End, Head, Reader, answer_head, written
 from assay.surfaces.proxy.refusals import Refusal
 from assay.surfaces.proxy.settings import Settings
 from assay.surfaces.proxy.upstream import Answer, Headers
 
-IDLE_S = 4.0
-MAX_IDLE = 256
-READ_BYTES = 65536
+IDLE_S: Final = 4.0
+MAX_IDLE: Final = 256
+HIGH_BYTES: Final = 128 << 10  # what may wait to be read
+MAX_INTERIM: Final = 16  # answers such as 100 and 103 before the answer
 
 
 class HttpUpstream:
@@ -30,7 +32,8 @@ class HttpUpstream:
 
     def __init__(self, settings: Settings) -> None:
         parts = urlsplit(settings.upstream)
-        self._host, self._netloc, self._prefix = parts.hostname or "", parts.netloc, parts.path.rstrip("/")
+        self._host, self._prefix = parts.hostname or "", parts.path.rstrip("/")
+        self._own = [(b"host", parts.netloc.encode()), (b"accept-encoding", b"identity")]
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._tls else 80)
         self._times = settings.timeouts
@@ -39,20 +42,19 @@ class HttpUpstream:
     async def open(self, path: str, query: str, headers: Headers, body: bytes) -> Answer:
         """Sends a request and returns when the head of its answer is there."""
         target = f"{self._prefix}{path}" + (f"?{query}" if query else "")
-        own = [
-            (b"host", self._netloc.encode()),
-            (b"accept-encoding", b"identity"),
-            (b"content-length", str(len(body)).encode()),
-        ]
-        request = h11.Request(method="POST", target=target.encode(), headers=[*own, *headers])
+        fields = [*self._own, (b"content-length", b"%d" % len(body)), *headers]
+        try:
+            request = written(b"POST %s HTTP/1.1" % target.encode(), fields)
+        except MalformedInput as error:
+            raise Refusal(400, "malformed_request", "the request cannot be sent on", error.why) from error
         connection = self._kept() or await self._connected()
         try:
             with _translated():
-                response = await connection.ask(request, body)
+                head = await connection.ask(request + body)
         except BaseException:
             connection.close()
             raise
-        return _HttpAnswer(self, connection, response)
+        return _HttpAnswer(self, connection, head)
 
     async def close(self) -> None:
         """Closes the connections that are kept."""
@@ -74,90 +76,127 @@ class HttpUpstream:
         return None
 
     async def _connected(self) -> _Connection:
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._times.connect):
-                reader, writer = await asyncio.open_connection(self._host, self._port, ssl=self._tls, limit=READ_BYTES)
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(loop, self._times.upstream), self._host, self._port, ssl=self._tls
+                )
         except (OSError, TimeoutError) as error:
             raise Refusal(502, "upstream_unreachable", "the model's server cannot be reached") from error
-        return _Connection(reader, writer, self._times.upstream)
+        return connection
 
 
-class _Connection:
+class _Connection(asyncio.Protocol):
     """One connection, for one exchange at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, timeout_s: float) -> None:
-        self._reader, self._writer, self._timeout_s = reader, writer, timeout_s
-        self._state = h11.Connection(h11.CLIENT)
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
+        self._loop, self._timeout_s = loop, timeout_s
+        self._reader = Reader(answer_head)
+        self._transport: asyncio.Transport
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_paused = self._is_over = self._is_whole = False
+
+    # --- what the event loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        if self._reader.waiting > HIGH_BYTES and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+        self._wake(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_over = True
+        if exc is None:  # else what came was cut, even where nothing says how long it is
+            self._reader.close()
+        self._wake(exc)
+
+    # --- one exchange
 
     @property
     def is_gone(self) -> bool:
         """Whether the server closed it, or said something that nobody asked for."""
-        return self._reader.at_eof() or self._writer.is_closing() or self._state.trailing_data[0] != b""
+        return self._is_over or self._transport.is_closing() or not self._reader.is_between
 
-    async def ask(self, request: h11.Request, body: bytes) -> h11.Response:
-        send = self._state.send
-        data = (send(request) or b"") + (send(h11.Data(data=body)) or b"") + (send(h11.EndOfMessage()) or b"")
-        async with asyncio.timeout(self._timeout_s):
-            self._writer.write(data)
-            await self._writer.drain()
-            while True:
-                event = await self._event()
-                if isinstance(event, h11.Response):
-                    return event
-                if not isinstance(event, h11.InformationalResponse):
-                    raise h11.RemoteProtocolError("the server closed the connection without an answer")
+    async def ask(self, request: bytes) -> Head:
+        """Sends a request; gives the head of the answer. A server that takes nothing is one that says nothing."""
+        self._is_whole = False
+        self._transport.write(request)
+        due = self._loop.time() + self._timeout_s
+        for _ in range(MAX_INTERIM):
+            head = await self.event(due)
+            if not isinstance(head, Head) or head.status == 101:
+                break
+            if head.status >= 200:
+                return head
+        raise MalformedInput("there is no answer among what the server says")
 
-    async def event(self) -> h11.Event:
-        """The next event of the server; what came already costs no timer."""
-        if (event := self._state.next_event()) is h11.NEED_DATA:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._event()
-        return _said(event)
+    async def event(self, due: float | None = None) -> Head | bytes | End:
+        """What comes next; what came already costs no timer.
 
-    async def _event(self) -> h11.Event:
-        while (event := self._state.next_event()) is h11.NEED_DATA:
-            self._state.receive_data(await self._reader.read(READ_BYTES))
-        return _said(event)
+        Raises:
+            MalformedInput: the server broke off, or does not speak HTTP.
+            TimeoutError: it said nothing for too long.
+        """
+        while (found := self._reader.next()) is None:
+            if self._is_over:
+                raise MalformedInput("the server closed the connection without an answer")
+            due = due or self._loop.time() + self._timeout_s
+            await self._more(due)
+        self._is_whole = found is END
+        return found
 
-    def is_reusable(self) -> bool:
+    async def _more(self, due: float) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+        self._waiter = waiter = self._loop.create_future()
+        timer = self._loop.call_at(due, self._wake, TimeoutError())
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+
+    def _wake(self, error: Exception | None) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(error) if error else waiter.set_result(None)
+
+    def is_reusable(self, *, is_last: bool) -> bool:
         """Whether another request may follow; what came already and nobody read is looked through for the end."""
-        with suppress(h11.RemoteProtocolError):
-            while self._state.their_state is h11.SEND_BODY and isinstance(self._state.next_event(), h11.Data):
-                pass
-        if self._state.our_state is not h11.DONE or self._state.their_state is not h11.DONE:
+        try:
+            while not self._is_whole and (found := self._reader.next()) is not None:
+                self._is_whole = found is END
+        except MalformedInput:
             return False
-        self._state.start_next_cycle()
-        return True
+        return self._is_whole and not is_last and not self.is_gone and not self._transport.get_write_buffer_size()
 
     def close(self) -> None:
         """Closes it at once; a server that is still writing notices."""
-        with suppress(Exception):
-            self._writer.transport.abort() if self._state.their_state is h11.SEND_BODY else self._writer.close()
-
-
-def _said(event: h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]) -> h11.Event:
-    if isinstance(event, type):
-        raise h11.RemoteProtocolError("the server says more than was asked for")
-    return event
+        self._transport.abort()
 
 
 class _HttpAnswer:
-    def __init__(self, home: HttpUpstream, connection: _Connection, response: h11.Response) -> None:
+    def __init__(self, home: HttpUpstream, connection: _Connection, head: Head) -> None:
         self._home, self._connection = home, connection
-        self.status = response.status_code
+        self.status = head.status
         self.headers: Mapping[str, str] = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers
+            name.decode("latin-1"): value.decode("latin-1") for name, value in head.fields
         }
+        self._is_last = head.is_old or "close" in self.headers.get("connection", "").lower()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         with _translated():
-            while not isinstance(event := await self._connection.event(), h11.EndOfMessage):
-                if not isinstance(event, h11.Data):
-                    raise h11.RemoteProtocolError("the server broke off")
-                yield bytes(event.data)
+            while isinstance(event := await self._connection.event(), bytes):
+                yield event
 
     async def close(self) -> None:
-        if self._connection.is_reusable():
+        if self._connection.is_reusable(is_last=self._is_last):
             self._home.keep(self._connection)
         else:
             self._connection.close()
@@ -170,7 +209,5 @@ def _translated() -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise Refusal(504, "upstream_timeout", "the model's server did not answer in time") from error
-    except (OSError, h11.RemoteProtocolError) as error:
+    except (OSError, MalformedInput) as error:
         raise Refusal(502, "upstream_cut", "the model's server broke off") from error
-    except h11.LocalProtocolError as error:
-        raise Refusal(400, "malformed_request", "the request cannot be sent on", str(error)[:100]) from error

@@ -21,7 +21,7 @@ from assay.runtime.firewall.packs import ready_policy
 from assay.runtime.gateway.apis import BY_PATH, Api
 from assay.runtime.gateway.guard import Check, Guard, scanned
 from assay.runtime.gateway.provenance import FROM_MODEL, FROM_USER
-from assay.surfaces.proxy.app import Door
+from assay.surfaces.proxy.app import Door, until_gone
 from assay.surfaces.proxy.gateway import Gateway
 from assay.surfaces.proxy.settings import Settings
 from assay.surfaces.proxy.upstream import App, AppUpstream
@@ -50,7 +50,7 @@ class FirewallMiddleware:
         chosen = firewall or Firewall(ready_policy())
         account = Account(Path(given.state) / "budgets.sqlite" if given.state else None)
         gateway = Gateway(given, lambda: chosen, account)
-        self._door = Door(gateway, "", on_event, ())
+        self._door = Door(gateway, "", on_event, (), until_gone)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Guards one request, or passes it on."""

@@ -96,8 +96,8 @@ def serve(plan: Plan, note: Callable[[str], None]) -> None:
     note(f"the firewall listens on http://{settings.listen} in front of {settings.upstream}")
     config = uvicorn.Config(
         f"{__name__}:planned_app", factory=True, workers=settings.workers, log_level="warning", access_log=False, lifespan="on",
-        backlog=BACKLOG, timeout_keep_alive=75, timeout_graceful_shutdown=10, server_header=False, date_header=False,
-        http="assay.surfaces.proxy.patience:PatientProtocol", ws="none",
+        backlog=BACKLOG, timeout_graceful_shutdown=10, http="assay.surfaces.proxy.connection:ClientConnection", ws="none",
+        proxy_headers=False,  # nobody asks who the client's address says it is
     )  # fmt: skip
     server = uvicorn.Server(config)
     if settings.workers > 1:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 from assay.surfaces.proxy.refusals import Refusal, Reply
 from assay.surfaces.proxy.upstream import Headers, Message
@@ -17,6 +19,7 @@ from assay.surfaces.proxy.upstream import Headers, Message
 Scope = Any  # an ASGI connection scope
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
 
 _ONCE: Final = frozenset(
     {
@@ -35,6 +38,7 @@ _PASSED: Final = frozenset({
 })  # fmt: skip
 _RETURNED: Final = ("x-request-id", "request-id", "retry-after", "openai-processing-ms", "openai-version")
 _RETURNED_PREFIX: Final = ("x-ratelimit-", "anthropic-ratelimit-")
+_IS_LENGTH: Final = re.compile(rb"[0-9]{1,15}").fullmatch
 _IS_PLAIN: Final = re.compile(rb"[A-Za-z0-9 ._:/,;=()+*@-]{1,256}").fullmatch
 _IS_JSON: Final = re.compile(r"application/json\s*(;\s*charset\s*=\s*\"?utf-?8\"?\s*)?", re.IGNORECASE).fullmatch
 _IS_QUERY: Final = re.compile(r"[A-Za-z0-9._=&-]{0,200}").fullmatch
@@ -57,6 +61,8 @@ def headers_of(scope: Scope) -> dict[bytes, bytes]:
         found[name] = value
     if b"content-length" in found and b"transfer-encoding" in found:
         raise Refusal(400, "two_lengths", "the request has a content-length and a transfer-encoding")
+    if not _IS_LENGTH(found.get(b"content-length", b"0")):
+        raise Refusal(400, "malformed_request", "the content-length is no number")
     if found.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
         raise Refusal(400, "transfer_encoding", "only the transfer encoding `chunked` is read")
     if found.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
@@ -109,24 +115,56 @@ async def read_body(receive: Receive, headers: dict[bytes, bytes], max_bytes: in
         Refusal: it is too large or comes too slowly.
         ClientGone: the client went away.
     """
-    said = headers.get(b"content-length", b"0")
-    if not said.isdigit() or len(said) > 12 or int(said) > max_bytes:
+    if int(headers.get(b"content-length", b"0")) > max_bytes:
         raise Refusal(413, "request_too_large", f"a request may have at most {max_bytes} bytes")
-    pieces, size = [], 0
     try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-                if size > max_bytes:
-                    raise Refusal(413, "request_too_large", f"a request may have at most {max_bytes} bytes")
-                if not message.get("more_body"):
-                    return b"".join(pieces)
+        return await within(timeout_s, _pieces(receive, max_bytes))
     except TimeoutError as error:
         raise Refusal(408, "request_timeout", f"the request did not arrive within {timeout_s:g} seconds") from error
+
+
+async def _pieces(receive: Receive, max_bytes: int) -> bytes:
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > max_bytes:
+            raise Refusal(413, "request_too_large", f"a request may have at most {max_bytes} bytes")
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives; a timer is set only where it has to wait.
+
+    Raises:
+        TimeoutError: it waited for longer.
+    """
+    try:
+        first = work.send(None)
+    except StopIteration as done:
+        return cast(T, done.value)
+    async with asyncio.timeout(seconds):
+        return cast(T, await _rest(work, first))
+
+
+@types.coroutine
+def _rest(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, None, T]:
+    """Goes on with a coroutine that waits for something already, handing in whatever comes. Source: PEP 380."""
+    while True:
+        try:
+            yield waits_for
+        except BaseException as thrown:  # noqa: BLE001 - it is the coroutine's to handle
+            step = partial(work.throw, thrown)
+        else:
+            step = partial(work.send, None)
+        try:
+            waits_for = step()
+        except StopIteration as done:
+            return cast(T, done.value)
 
 
 class Outlet:
@@ -146,7 +184,10 @@ class Outlet:
     async def begin(self, status: int, headers: Headers) -> None:
         """The head of an answer."""
         self.is_begun = True
-        await self._write({"type": "http.response.start", "status": status, "headers": list(headers)})
+        await self._write(
+            {"type": "http.response.start", "status": status, "headers": list(headers)},
+            {"type": "http.response.body", "body": b"", "more_body": True},  # ASGI keeps the head until a piece comes
+        )
 
     async def piece(self, data: bytes) -> None:
         """A piece of a stream."""
@@ -158,8 +199,10 @@ class Outlet:
 
     async def _write(self, *messages: Message) -> None:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                for message in messages:
-                    await self._send(message)
+            await within(self._timeout_s, self._sent(messages))
         except (TimeoutError, OSError) as error:
             raise ClientGone from error
+
+    async def _sent(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            await self._send(message)
