@@ -50,7 +50,10 @@ STREAM = "text/event-stream"
 
 @dataclass
 class Script:
-    """What the model's server answers: pieces of a body, a pause before each, and whether it breaks off after them."""
+    """What the model's server answers: pieces of a body, a pause before each, and whether it breaks off after them.
+
+    Where it is `raw` the pieces are the whole answer, head and all.
+    """
 
     pieces: Sequence[bytes]
     kind: str = JSON
@@ -58,6 +61,7 @@ class Script:
     pause_s: float = 0.0
     breaks_off: bool = False
     headers: Sequence[tuple[str, str]] = ()
+    is_raw: bool = False
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Scripted:
     url: str = ""
     scripts: list[Script] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str], dict[str, Any]]] = field(default_factory=list)
+    connections: int = 0
     cut: int = 0
 
     def says(self, *scripts: Script) -> None:
@@ -79,6 +84,7 @@ class Scripted:
         return [body for _, _, body in self.requests]
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 lines = head.decode("latin-1").split("\r\n")
@@ -98,6 +104,10 @@ class Scripted:
             writer.close()
 
     async def _play(self, script: Script, writer: asyncio.StreamWriter) -> None:
+        if script.is_raw:
+            writer.write(b"".join(script.pieces))
+            await writer.drain()
+            return
         extra = "".join(f"{name}: {value}\r\n" for name, value in script.headers)
         writer.write(
             f"HTTP/1.1 {script.status} X\r\ncontent-type: {script.kind}\r\ntransfer-encoding: chunked\r\n{extra}\r\n".encode()

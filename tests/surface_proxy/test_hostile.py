@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from tests.surface_proxy.servers import (
     POLICY,
     Proxy,
@@ -31,6 +32,7 @@ from tests.surface_proxy.test_clients import KEY
 
 from assay.firewall import SCANNERS, Firewall, Segment
 from assay.runtime.firewall.document import read_firewall_policy
+from assay.surfaces.proxy.metrics import Metrics
 from assay.surfaces.proxy.scanning import INLINE_CHARS, PooledFirewall, Workers
 from assay.surfaces.proxy.settings import Timeouts
 
@@ -213,6 +215,28 @@ def test_a_client_that_hangs_up_stops_the_model(proxy: Proxy, model: Scripted) -
     while proxy.gateway.running and time.monotonic() < until:
         time.sleep(0.02)
     assert proxy.gateway.running == 0 and proxy.gateway.held_bytes == 0
+
+
+def test_a_client_that_does_not_take_its_answer_is_let_go(model: Scripted, tmp_path: Path) -> None:
+    answer = {
+        "object": "list",
+        "model": "e",
+        "data": [{"index": 0, "object": "embedding", "embedding": [0.123456] * 800_000}],
+    }
+    model.says(whole(answer))
+    body = b'{"model": "e", "input": "x"}'
+    registry = CollectorRegistry()
+    with proxied(model.url, tmp_path, timeouts=Timeouts(client=0.3), meters=(Metrics(registry),)) as patient:
+        host, port = patient.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            head = f"POST /v1/embeddings HTTP/1.1\r\n{JSON}content-length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+            until = time.monotonic() + 20
+            while not (model.requests and patient.gateway.running == 0) and time.monotonic() < until:
+                time.sleep(0.02)
+            assert patient.gateway.running == 0 and patient.gateway.held_bytes == 0
+    assert 'requests_total{api="embeddings",status="499"} 1.0' in generate_latest(registry).decode()
 
 
 def test_a_scanner_that_did_not_run_blocks_and_is_told(model: Scripted, tmp_path: Path) -> None:

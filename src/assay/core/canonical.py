@@ -25,6 +25,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # NOTE: for values that `_is_plain` accepts, the standard library's encoder writes RFC 8785 already: the same escapes in
 # lower case, and keys of ASCII sort alike in UTF-16 and in code points. It is five times as fast as `_write`.
 _PLAIN = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":"))
+# The same without the order: keys stay as they came. For values that `parse` gave, not for what is signed.
+compact = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 def canonical(value: Json) -> bytes:

@@ -28,7 +28,8 @@ _TOKEN, _TEXT = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", rb"[\t\x20-\x7e\x80-\xff]*"
 _ARE_FIELDS = re.compile(rb"(?:\r\n%s:%s)*" % (_TOKEN, _TEXT)).fullmatch
 _IS_REQUEST = re.compile(rb"(%s) ([!-~]{1,8192}) HTTP/1\.([01])" % _TOKEN).fullmatch
 _IS_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: %s)?" % _TEXT).fullmatch
-_IS_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:[ \t]*;%s)?" % _TEXT).fullmatch
+_IS_SIZE = re.compile(rb"([0-9A-Fa-f]{1,12})(?:;%s)?" % _TEXT).fullmatch
+_FRAMING = (b"content-length", b"transfer-encoding")
 _IS_LENGTH = re.compile(rb"[0-9]{1,15}").fullmatch
 
 
@@ -98,7 +99,7 @@ def written(line: bytes, fields: Fields) -> bytes:
         MalformedInput: a name or value holds what would end its line, or no name may hold.
     """
     text = b"".join([b"\r\n%s: %s" % field for field in fields])
-    if not _ARE_FIELDS(text) or b"\r" in line or b"\n" in line:
+    if not _ARE_FIELDS(text) or text.count(b"\r") != len(fields) or b"\r" in line or b"\n" in line:
         raise MalformedInput("a header cannot be sent", "it holds a control character")
     return line + text + b"\r\n\r\n"
 
@@ -172,9 +173,12 @@ class Reader:
         return END
 
     def _over(self) -> End:
+        self._next = self._nothing
+        return END
+
+    def _nothing(self) -> None:
         """After a request whose length is not clear nothing is one."""
         self._data.clear()
-        return END
 
     def _size(self) -> bytes | End | None:
         line = self._until(b"\r\n", MAX_SIZE_LINE)
@@ -203,8 +207,8 @@ class Reader:
         fields = self._until(b"\r\n\r\n", MAX_TRAILER_BYTES)
         if fields is None:
             return None
-        if not _ARE_FIELDS(fields):
-            raise MalformedInput("the trailer of a body is malformed")
+        if any(name in _FRAMING for name, _ in _parted(fields)[1]):
+            raise MalformedInput("the trailer of a body says how long it is")
         self._next = self._head
         return END
 
@@ -218,10 +222,13 @@ class Reader:
 
     def _until(self, mark: bytes, most: int) -> bytes | None:
         """What stands before `mark`, which is taken away with it."""
-        end = self._data.find(mark, max(0, self._looked - len(mark)))
+        begin = max(0, self._looked - len(mark))
+        end = self._data.find(mark, begin)
         if max(end, len(self._data) if end < 0 else 0) > most:
             raise MalformedInput("a head or line is too long", f"at most {most} bytes are read")
         if end < 0:
+            if self._data.find(b"\n\n", begin) >= 0:
+                raise MalformedInput("lines end with CR LF")
             self._looked = len(self._data)
             return None
         found = bytes(self._data[:end])

@@ -43,13 +43,17 @@ class Api:
 
 def _judge_chat(answer: dict[str, Json], guard: Guard) -> None:
     """The calls of every choice as they came, before a redaction could hide what taints them; then all texts."""
-    body_of(answer, chat.ANSWER)  # raises where the shape is not as the next lines take it
-    for choice in answer.get("choices") or ():
-        message = choice.get("message") or {}
-        for call in message.get("tool_calls") or ():
-            _judge_call(call.get("function") or call.get("custom") or {}, guard)
-        _judge_call(message.get("function_call") or {}, guard)
-    scanned(answer, chat.ANSWER, guard)
+    body = body_of(answer, chat.ANSWER)  # raises where the shape is not as the next lines take it
+    messages_said = [choice.get("message") or {} for choice in answer.get("choices") or ()]
+    calls = [call for message in messages_said for call in _calls_of(message)]
+    for call in calls:
+        _judge_call(call, guard)
+    guard.answer(body_of(answer, chat.ANSWER) if calls else body)
+
+
+def _calls_of(message: dict[str, Json]) -> list[dict[str, Json]]:
+    several = [call.get("function") or call.get("custom") or {} for call in message.get("tool_calls") or ()]
+    return [*several, message["function_call"]] if message.get("function_call") else several
 
 
 def _judge_call(call: dict[str, Json], guard: Guard) -> None:

@@ -7,10 +7,9 @@ so is whatever else could carry a text in pieces that nobody would put together.
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
-from assay.core.canonical import Json
+from assay.core.canonical import Json, compact
 from assay.core.errors import MalformedInput
 from assay.formats.sse import SseEvent
 from assay.runtime.gateway.guard import Guard, scanned
@@ -150,7 +149,7 @@ class ChatStream:
 
 
 def _event(value: Json) -> SseEvent:
-    return SseEvent(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return SseEvent(compact(value))
 
 
 def _index(choice: dict[str, Json]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from assay.core.canonical import Json
+from assay.core.canonical import Json, compact
 from assay.core.errors import MalformedInput
 from assay.formats.sse import SseEvent
 from assay.runtime.gateway.guard import Guard, scanned
@@ -133,7 +133,7 @@ def _text_event(index: int, kind: str, text: str) -> SseEvent:
 
 
 def _event(value: dict[str, Json]) -> SseEvent:
-    return SseEvent(json.dumps(value, ensure_ascii=False, separators=(",", ":")), _name(value))
+    return SseEvent(compact(value), _name(value))
 
 
 def _name(value: dict[str, Json]) -> str:

@@ -7,10 +7,9 @@ arguments are complete.
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
-from assay.core.canonical import Json
+from assay.core.canonical import Json, compact
 from assay.core.errors import MalformedInput
 from assay.formats.sse import SseEvent
 from assay.runtime.gateway.guard import Guard, scanned
@@ -159,7 +158,7 @@ class ResponsesStream:
         if "sequence_number" in value or self._number:
             value["sequence_number"] = self._number
         self._number += 1
-        return SseEvent(json.dumps(value, ensure_ascii=False, separators=(",", ":")), _name(value))
+        return SseEvent(compact(value), _name(value))
 
 
 def _name(value: dict[str, Json]) -> str:

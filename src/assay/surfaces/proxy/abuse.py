@@ -10,6 +10,7 @@ from assay.surfaces.proxy.refusals import Refusal
 from assay.surfaces.proxy.settings import Abuse
 
 MAX_CLIENTS = 10_000
+LOOK_S = 1.0  # how long a containment that another process saw to may go unnoticed here
 
 
 class AbuseMonitor:
@@ -18,6 +19,7 @@ class AbuseMonitor:
     def __init__(self, settings: Abuse, account: Account) -> None:
         self._settings, self._account = settings, account
         self._blocks: OrderedDict[str, deque[float]] = OrderedDict()
+        self._known: dict[str, tuple[float, float]] = {}  # when the account was asked about a client, and what it said
 
     def admit(self, client: str) -> None:
         """Lets a client in.
@@ -27,7 +29,7 @@ class AbuseMonitor:
         """
         if not self._settings.blocks:
             return
-        left = self._account.contained_until(client) - time.time()
+        left = self._until(client) - time.time()
         if left > 0:
             raise Refusal(
                 403,
@@ -51,4 +53,14 @@ class AbuseMonitor:
             return False
         times.clear()
         self._account.contain(client, now + settings.contain_s)
+        self._known.pop(client, None)
         return True
+
+    def _until(self, client: str) -> float:
+        asked, until = self._known.get(client, (-LOOK_S, 0.0))
+        if (now := time.monotonic()) - asked < LOOK_S:
+            return until
+        if len(self._known) >= MAX_CLIENTS:
+            self._known.clear()
+        self._known[client] = now, self._account.contained_until(client)
+        return self._known[client][1]

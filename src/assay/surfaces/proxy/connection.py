@@ -73,7 +73,7 @@ class ClientConnection(asyncio.Protocol):
             self._read()
         if self._reader.waiting > HIGH_BYTES:
             self._pause()
-        if was_between and self._exchange is None:
+        if was_between and self._exchange is None and not self._is_refused:
             self._within(HEAD_S)
 
     def pause_writing(self) -> None:
@@ -87,7 +87,7 @@ class ClientConnection(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server ends: what is being answered is answered."""
         self._is_last = True
-        if self._exchange is None:
+        if self._exchange is None or self._exchange.is_over:
             self._transport.close()
 
     # --- what exchanges ask for
@@ -98,7 +98,7 @@ class ClientConnection(asyncio.Protocol):
         Raises:
             ConnectionResetError: it is gone.
         """
-        if self._transport.is_closing():
+        if self._is_refused or self._transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self._transport.write(data)
         if not self._writable.is_set():
@@ -112,6 +112,7 @@ class ClientConnection(asyncio.Protocol):
 
     def ended(self, exchange: _Exchange, *, is_whole: bool) -> None:
         """One request was answered; the rest of its body is read past before the next one begins."""
+        exchange.is_over = True
         self._state.total_requests += 1
         if self._is_refused or self._transport.is_closing():
             return
@@ -151,7 +152,7 @@ class ClientConnection(asyncio.Protocol):
     def _exchange_read(self) -> None:
         assert self._exchange is not None
         self._exchange.read_whole()
-        if self._exchange.is_answered:
+        if self._exchange.is_over:
             self._next()
 
     def _next(self) -> None:
@@ -187,6 +188,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _say_goodbye(self) -> None:
         """The end of what is said; the client gets a moment to take it, and what it says is not read any more."""
+        self.resume()
         self._is_refused = True
         self._transport.write_eof()
         self._within(LINGER_S)
@@ -213,7 +215,10 @@ class _Exchange:
     def __init__(self, connection: ClientConnection, head: Head) -> None:
         self._connection, self._head = connection, head
         self.is_last = head.is_old or head.length is Ends.UNCLEAR or _asks_for(head, b"connection", b"close")
-        self.is_read = self.is_answered = self.is_begun = False
+        self.is_read = self.is_begun = False
+        self.is_answered = self.is_over = (
+            False  # the last piece was handed over; and it was taken, or the exchange failed
+        )
         self.task: asyncio.Task[None] | None = None
         self._expects = _asks_for(head, b"expect", b"100-continue") and not head.is_old
         self._pieces: list[bytes] = []
@@ -256,7 +261,7 @@ class _Exchange:
         except Exception:
             logging.getLogger("uvicorn.error").exception("a request ended in a fault")
         finally:
-            if not self.is_answered:
+            if not self.is_over:
                 self.is_answered = True
                 self._connection.ended(self, is_whole=False)
 
@@ -279,10 +284,13 @@ class _Exchange:
             self._connection.resume()
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
+        return {"type": "http.request", "body": self._taken(), "more_body": not self.is_read}
+
+    def _taken(self) -> bytes:
         body = b"".join(self._pieces)
         self._pieces.clear()
         self._size = 0
-        return {"type": "http.request", "body": body, "more_body": not self.is_read}
+        return body
 
     async def send(self, message: Message) -> None:
         """Head and first piece of a body leave together."""
@@ -294,6 +302,7 @@ class _Exchange:
         self.is_begun = True
         if is_end:
             self.is_answered = True
+            self._taken()  # what nobody read
         await self._connection.write(data)
         if is_end:
             self._connection.ended(self, is_whole=not self._left)

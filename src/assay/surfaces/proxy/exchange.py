@@ -10,12 +10,11 @@ Whatever goes wrong on the way becomes one refusal; nothing goes out that was no
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from assay.core.canonical import Json
+from assay.core.canonical import Json, compact
 from assay.core.errors import AssayError, MalformedInput
 from assay.formats.sse import SseEvent, SseReader, sse_frame
 from assay.runtime.budget.account import Reservation
@@ -117,7 +116,7 @@ class Exchange:
         model = value["model"] if isinstance(value.get("model"), str) else ""
         amount = most_of(model, size, tokens * choices, self._settings.prices, limits)
         sent = planted(self._api.name, value, canaries[0]) if canaries else value
-        encoded = json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode()
+        encoded = compact(sent).encode()
         return Order(encoded, model, size, wants_stream, CHARS_PER_TOKEN * tokens * choices + 4096,
                      bool(value.get("logprobs") or value.get("top_logprobs")), adds_usage, amount)  # fmt: skip
 
@@ -152,7 +151,7 @@ class Exchange:
         value = read_answer(data, bound)
         self._settle(order, _billed(Usage.of(value.get("usage")), len(data) if self._api.limits else 0))
         await self._off_loop(len(data), lambda: self._api.judge(value, guard))
-        body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        body = compact(value).encode()
         self._watch.said(value)
         await self._out.whole(Reply(200, body, tuple(returned(answer.headers, b"application/json"))))
 
@@ -201,7 +200,7 @@ class Exchange:
         except (MalformedInput, UnknownPart, Blocked):
             value = None
         body = error_body(refusal, is_anthropic=self._api.is_anthropic) if value is None else value
-        await self._out.whole(Reply(status, json.dumps(body, ensure_ascii=False).encode(), tuple(headers)))
+        await self._out.whole(Reply(status, compact(body).encode(), tuple(headers)))
 
     async def _refuse(self, refusal: Refusal) -> None:
         self._watch.refused(refusal)
