@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import json
 import pkgutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -31,6 +32,13 @@ _CODES = (
     ("2", "wrong use or configuration"),
     ("3", "undecided, or it could not finish"),
     ("4", "internal error, or a report that could not be written"),
+)
+_OF_MODELS = (
+    "Checks that run a model load it in a worker process and ask it about the rows of the datasets that it names: `tested_on`, and `trained_on` where",
+    "the question is about training. Seeds are those of `--seed`; intervals are two-sided at 95 % unless something else is said, and `n` counts what they",
+    "rest on. What a check could not look at is a skip with its reason. A number is not valid, and every rule about it undecided, where an attack did",
+    "not prove itself, or where the model changes its answers: up to 100 test rows are asked twice, the second time in reverse order. A skip",
+    "`validity of …` says which.",
 )
 
 
@@ -145,6 +153,8 @@ def _checks() -> list[str]:
         "",
         "`assay checks` lists them; a check that another package brings is listed there too.",
         "",
+        *_OF_MODELS,
+        "",
     ]
     found = [check for check in discover().checks.values() if check.body.__module__.startswith("assay.")]
     lines += ["| check | looks at | asks |", "|---|---|---|"]
@@ -163,7 +173,7 @@ def _check(check: Check) -> list[str]:
         ("maps to", ", ".join(check.maps_to)),
         ("needs", ", ".join(f"`{install_line(need)}`" for need in check.needs)),
         ("runs the model", "yes, only after every file of it scanned clean" if check.runs_model else "no"),
-        ("options", ", ".join(f"`{name}: {value}`" for name, value in sorted(check.defaults.items()))),
+        ("options", ", ".join(f"`{name}: {json.dumps(value)}`" for name, value in sorted(check.defaults.items()))),
     ]
     said = inspect.cleandoc(inspect.getmodule(check.body).__doc__ or "")  # type: ignore[union-attr]
     body = inspect.cleandoc(check.body.__doc__ or "")

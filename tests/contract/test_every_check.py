@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -218,3 +219,22 @@ def test_no_check_writes_a_file_or_uses_the_network() -> None:
 def test_the_world_declares_what_it_uses() -> None:
     assert set(MODEL["features"]) == set(FEATURES)
     assert set(DECLARED["sensitive"]) <= set(FEATURES)
+
+
+def words_about(check: Check) -> str:
+    """What its page says."""
+    return f"{inspect.getmodule(check.body).__doc__} {check.body.__doc__}"
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=lambda check: check.id)
+def test_every_option_is_explained(check: Check) -> None:
+    assert not {name for name in check.defaults if f"`{name}" not in words_about(check)}
+
+
+@every_suited_evaluation
+def test_every_number_is_explained(check: Check) -> None:
+    said = words_about(check)
+    metrics = {one.metric.removesuffix("_shrunk") for one in run(check, healthy()) if isinstance(one, Measurement)}
+    weaker = {metric.rpartition(".")[2] for metric in metrics if check.id == "privacy.membership"}
+    unknown = {name for name in (weaker or metrics) if not re.search(rf"`(ATTACK\.)?{re.escape(name)}`", said)}
+    assert not {name for name in unknown if "queries_to_" not in name}, unknown

@@ -39,7 +39,7 @@ REASONS: Final[Mapping[str, Reason]] = MappingProxyType({
     # the number itself
     "nan": Reason("the number is not finite", _RERUN),
     "empty": Reason("nothing was looked at", "give the check something to look at"),
-    "invalid": Reason("the check marked its own number as invalid", "see the findings of that check, then rerun it"),
+    "invalid": Reason("the check marked its own number as invalid", "see what that check skipped: `validity of …` says why"),
     "inconsistent": Reason("the parts of the measurement contradict each other", _RERUN),
     "ambiguous": Reason("several statements hold this number", "narrow `checks` in the policy's evidence"),
     "no-bounds": Reason("the measurement has no bound at this level", "rerun with a check that records intervals"),

@@ -1,11 +1,11 @@
 """Credentials in the text of a tree: code, notebooks with their outputs, configuration, environment files, pictures' notes.
 
-One verdict a file, for the question of this check alone. Clean: every character was searched. Unknown: it holds a credential of
-high severity. Inconclusive, with a skip: binary data, or a text on which a bound ended the search.
+One verdict a file, for the question of this check alone. Clean: every character was searched. Unknown: it holds a credential of high
+severity. Inconclusive, with a skip: binary data, or a text on which a bound ended the search.
 
-A finding never holds the value. It names the kind, the public prefix and a keyed fingerprint (HMAC-SHA-256), by which two places
-with one secret can be told from two secrets. The key is the option `fingerprint_key` (64 hex digits, kept secret, the same for a
-workspace); without it the key is drawn anew in every run, and fingerprints of different runs cannot be compared.
+A finding never holds the value. It names the kind, the public prefix and a keyed fingerprint (HMAC-SHA-256), by which two places with one
+secret can be told from two secrets. The key is the option `fingerprint_key` (64 hex digits, kept secret, the same for a workspace); without
+it the key is drawn anew in every run, and fingerprints of different runs cannot be compared.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ def secrets(asset: Asset, context: Context) -> Iterator[Outcome]:
 
     Yields a verdict for every file, a finding for every credential up to 800, and a skip for what was not searched.
 
-    Raises:
-        UsageError: `fingerprint_key` is given and is not 64 hex digits.
+    A `fingerprint_key` that is not 64 hex digits is wrong use, and the check fails.
 
     Limits: finds shapes it has rules for; a plain word as a password is found only beside a telling name.
     """

@@ -11,7 +11,7 @@ One verdict a file, for the question of this check alone:
   not hold what cannot be reviewed. Models in a code tree belong into an asset of kind model, whose checks read them.
 
 Severities below high are told and leave the verdict alone. Credentials are another question: see `code.secrets`.
-Sources are named beside each rule in `formats.code.rules`.
+`docs/reference/rules-code.md` lists the rules and their sources.
 """
 
 from __future__ import annotations

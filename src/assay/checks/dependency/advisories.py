@@ -1,7 +1,8 @@
 """What an asset depends on, matched against the advisories that were imported on this machine.
 
-The database is the asset that the runner hands in under the role `advisories`; without one, everything is unknown.
-Source: design, "Scan", section 2, "Dependencies".
+The database is what `assay advisories import` brought; without one, everything is unknown. `docs/reference/dependencies.md` lists the files
+that are read and what each state means.
+Source: Open Source Vulnerability format 1.7 (which versions an advisory is about).
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _MISSING = "no advisory database was handed to the check; import one with `assay
 def advisories(asset: Asset, context: Context) -> Iterator[Outcome]:
     """Whether any package that an asset depends on has a known vulnerability.
 
-    One verdict for each file that lists dependencies: clean only if every package in it is. One finding for each
-    advisory and package, and one for each package that could not be judged. `now` is the time to which the age of the
-    database is measured; without it the time of the import counts, so that the same bytes give the same outcome.
+    One verdict for each file that lists dependencies: clean only if every package in it is. One finding for each advisory and package, and
+    one for each package that could not be judged. A database that is more than `max_age_days` days old clears nothing; `now` (RFC 3339) is
+    the time to which its age is measured, and without it the time of the import, so that the same bytes give the same outcome.
 
     Limits: knows what was imported, and matches versions; whether the flawed code is reached is not asked.
     """

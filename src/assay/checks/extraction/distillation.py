@@ -1,12 +1,12 @@
 """What it costs to steal a model by asking it: copies trained on its answers, and how well they agree as queries grow.
 
-The thief holds half of the test rows, without labels, as a public sample of what the model sees, asks about them, and then about
-mixtures of them. At each budget of queries he trains a linear model, a forest and a network on the answers, until one agrees on
-95 % of a fifth of the answers that he set aside, and keeps the best. Scores are used by repeating each row for its classes in
-proportion to them. The copy is judged on the other half of the test rows.
+The thief holds half of the test rows, without labels, as a public sample of what the model sees, asks about them, and then about mixtures
+of them. At each budget of queries he trains a linear model, a forest and a network on the answers, until one agrees on 95 % of a fifth of
+the answers that he set aside, and keeps the best. Scores are used by repeating each row for its classes in proportion to them. The copy is
+judged on the other half of the test rows.
 Limits: a better thief knows the architecture, or has more rows; the cost is what this thief pays.
-Source: Tramer et al., Stealing machine learning models via prediction APIs, 2016, section 6; Orekondy et al., Knockoff nets, 2019;
-Zhang et al., mixup, 2018 (mixtures).
+Source: Tramer et al., Stealing machine learning models via prediction APIs, 2016, section 6; Orekondy et al., Knockoff nets, 2019; Zhang et
+al., mixup, 2018 (mixtures).
 """
 
 from __future__ import annotations
@@ -51,10 +51,11 @@ GOOD = 0.95
 def distillation(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Queries after which a copy trained on the model's answers agrees with it on 90, 95 and 99 % of the test rows.
 
-    Budgets are 50, 100, 200 and so on up to `max_queries`; once a copy agrees on 99.5 % no more is asked.
-    `distillation.queries_to_90` and its kin are the first budget at which the observed agreement is reached; `low` and `high` are the
-    first budgets at which the upper and the lower end of its 95 % interval is. A goal that is not reached is a skip.
-    `distillation.agreement` is that of the last budget; each smaller one stands beside it as the slice `queries=N`.
+    Budgets are 50, 100, 200 and so on up to `max_queries`, a query being one row asked; once a copy agrees on 99.5 % no more is asked.
+    `distillation.queries_to_90` and its kin are the first budget at which the observed agreement is reached; `low` and `high` are the first
+    budgets at which the upper and the lower end of its 95 % interval is. A goal that is not reached is a skip. `distillation.agreement` (a
+    share of the judged rows, 0..1) is that of the last budget; each smaller one stands beside it as the slice `queries=N`. The thief holds
+    and is judged on at most `max_rows` test rows each.
     """
     yield from unseen_classes(examined.rows, ID)
     way = yield from strongest(WAYS, examined.predictor.capabilities)

@@ -1,11 +1,11 @@
 """Whether a model is linear enough that its weights can be solved for from a few answers.
 
-A logistic regression of d features and k classes has (d + 1)(k - 1) unknown weights, and each answer with scores is k - 1 linear
-equations for them. The check spends exactly (d + 1)(k - 1) queries at random points around the test data. Where a model gives
-labels only and has two classes, the boundary is traced instead, with about 40 queries a feature.
-Limits: the copy is linear in the numbers of a row, so a model that is not linear is copied badly here, and `extraction.distillation`
-says what copying it takes; features of text are not varied. The threat is somebody who may ask what he likes and knows roughly
-where the data lie.
+A logistic regression of d features and k classes has (d + 1)(k - 1) unknown weights, and each answer with scores is k - 1 linear equations
+for them. The check spends exactly (d + 1)(k - 1) queries at random points around the test data. Where a model gives labels only and has two
+classes, the boundary is traced instead, with 42 queries a feature and 240 more.
+Limits: the copy is linear in the numbers of a row, so a model that is not linear is copied badly here, and `extraction.distillation` says
+what copying it takes; features of text are not varied. The threat is somebody who may ask what he likes and knows roughly where the data
+lie.
 Source: Tramer et al., Stealing machine learning models via prediction APIs, 2016; Lowd and Meek, Adversarial learning, 2005.
 """
 
@@ -36,9 +36,9 @@ WITNESSES = 200
 def equation_solving(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of test rows on which a copy solved from (d + 1)(k - 1) answers agrees with the model.
 
-    `equation_solving.agreement` is judged on at most `max_rows` test rows without holes, none of which was asked about before;
-    `equation_solving.queries` is what the copy cost, at most `max_queries`. High agreement means that the model is as good as public
-    to whoever may ask it.
+    `equation_solving.agreement` (a share, 0..1) is judged on at most `max_rows` test rows without holes, none of which was asked about
+    before; `equation_solving.queries` is what the copy cost in rows asked; one that would cost more than `max_queries` is a skip. High
+    agreement means that the model is as good as public to whoever may ask it.
     """
     yield from unseen_classes(examined.rows, ID)
     way = yield from strongest(WAYS, examined.predictor.capabilities)

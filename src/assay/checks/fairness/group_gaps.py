@@ -1,10 +1,10 @@
 """Gaps between groups of people: who is found when they should be, who is chosen at all, whose answers are wrong.
 
-Groups are the values of the declared sensitive columns, crossed where there are several; a group of the training data that has no test
-row is one as well, of no rows. No group is dropped for being small: it is counted, and named in a skip, so that a policy can refuse to
-decide on it.
-Source: Hardt, Price, Srebro, Equality of opportunity in supervised learning, 2016; Chouldechova, Fair prediction with disparate
-impact, 2017 (precision and error rates by group).
+Groups are the values of the declared sensitive columns, crossed where there are several; a group of the training data that has no test row
+is one as well, of no rows. No group is dropped for being small: it is counted, and named in a skip, so that a policy can refuse to decide
+on it.
+Source: Hardt, Price, Srebro, Equality of opportunity in supervised learning, 2016; Chouldechova, Fair prediction with disparate impact,
+2017 (precision and error rates by group).
 """
 
 from __future__ import annotations
@@ -55,11 +55,13 @@ def group_gaps(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Largest differences between groups in what the model answers and how often it is right.
 
     With a positive class: `equal_opportunity_gap` (true positive rate), `fpr_gap` (false positive rate), `ppv_gap` (precision) and
-    `selection_rate_gap`; for every classifier `accuracy_gap`; for a regression `absolute_error_gap`, in the unit of the target. Each comes with
-    the rate of every group and the counts that a limit is tested on, and as `…_shrunk`: the largest of noisy gaps is biased
-    upwards, and this estimate is not.
+    `selection_rate_gap`; for every classifier `accuracy_gap`; for a regression `absolute_error_gap`, in the unit of the target. A gap is
+    the highest rate of a group minus the lowest (a share, 0..1). Each comes with the rate of every group (`true_positive_rate`,
+    `false_positive_rate`, `precision`, `selection_rate`, `group_accuracy`, `mean_absolute_error`), with the counts that a limit is tested
+    on, and as `…_shrunk`: the largest of noisy gaps is biased upwards, and this estimate is not.
 
-    Limits: groups come from declared columns; equal gaps can hide unequal costs, and small groups decide nothing.
+    Limits: groups come from declared columns, 64 at most; equal gaps can hide unequal costs, and groups of fewer than 30 rows decide
+    nothing.
     """
     rows, predictor = examined.rows, examined.predictor
     if reason := _obstacle(rows):

@@ -1,8 +1,8 @@
 """What the files of a model are, judged by content and without loading them.
 
-Every file is read into facts and the facts are judged against allow-lists of exact names; what no list has is unknown, what
-was not read to its end is inconclusive. Only clean passes. Needs the standard library only.
-Source: design, "Scan", section 2, "Verdict of a file".
+Every file is read into facts and the facts are judged against allow-lists of exact names; what no list has is unknown, what was not read to
+its end is inconclusive. Only clean passes. Needs the standard library only.
+`docs/reference/rules.md` lists the rules, what each decides and what to do.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MAX_FINDINGS = 800
 def format(asset: Asset, context: Context) -> Iterator[Outcome]:
     """What each file of a model is, and whether loading it could run code.
 
-    One verdict a file, and a finding for each reason that a file is not clean. Rules are those of `rules.RULES`. The facts that
-    were judged are kept, so that later lists judge them again. The option `lists` holds what the project file names there.
+    One verdict a file, and a finding for each reason that a file is not clean, up to 800. The facts that were judged are kept, so that
+    later lists judge them again. The option `lists` holds the allow-lists that `lists` in `assay.yaml` or `--lists` name.
 
     Limits: a name on the lists is trusted for the versions that were read; weights themselves can still be poisoned.
     """

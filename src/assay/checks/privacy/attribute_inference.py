@@ -1,13 +1,13 @@
 """Whether the model gives away a sensitive attribute of the people it was trained on.
 
-The attacker knows all else about a person: the other features, the true class, and what the model answers. He learns from half of
-the test rows, where he knows the attribute too, how it goes with the rest, and then guesses it for the training rows. Where the
-attribute is a feature, he asks the model about the row with every value of it. A second attacker who has no model learns from the
-same rows; only what the first does better is the model's fault, as an attribute can often be guessed from the rest alone.
-Limits: both attackers are random forests, and a better one may find more. Values that fewer than 10 rows have are left out
-and said. A model that is good at its task must tell something about features that matter to it.
-Source: Fredrikson et al., Model inversion attacks that exploit confidence information, 2015 (asking with every value); Yeom et al.,
-Privacy risk in machine learning, 2018; Jayaraman and Evans, Are attribute inference attacks just imputation?, 2022 (the baseline).
+The attacker knows all else about a person: the other features, the true class, and what the model answers. He learns from half of the test
+rows, where he knows the attribute too, how it goes with the rest, and then guesses it for the training rows. Where the attribute is a
+feature, he asks the model about the row with every value of it. A second attacker who has no model learns from the same rows; only what the
+first does better is the model's fault, as an attribute can often be guessed from the rest alone.
+Limits: both attackers are random forests, and a better one may find more. Values that fewer than 10 rows have are left out and said. A
+model that is good at its task must tell something about features that matter to it.
+Source: Fredrikson et al., Model inversion attacks that exploit confidence information, 2015 (asking with every value); Yeom et al., Privacy
+risk in machine learning, 2018; Jayaraman and Evans, Are attribute inference attacks just imputation?, 2022 (the baseline).
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ LEAST_SCORE = 1e-12
 def attribute_inference(examined: Subject, context: Context) -> Iterator[Outcome]:
     """How much better a sensitive attribute of training rows is guessed with the model than without it.
 
-    `attribute_advantage`, with the attribute as its group, is the balanced accuracy (mean over the values of the share guessed
-    right) with the model minus that without; `attribute_advantage` without a group is the largest of them, with the interval of that
-    attribute, so it is biased upwards where there are several. Attributes are the declared `sensitive` columns of at most 10 values.
+    `attribute_advantage`, with the attribute as its group, is the balanced accuracy (mean over the values of the share guessed right) with
+    the model minus that without (-1..1, 0 is no leak); `attribute_advantage` without a group is the largest of them, with the interval of
+    that attribute, so it is biased upwards where there are several. Attributes are the declared `sensitive` columns of at most 10 values.
     At most `max_rows` training rows are attacked.
     """
     yield from unseen_classes(examined.rows, ID)

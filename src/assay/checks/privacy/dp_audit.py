@@ -5,8 +5,8 @@
 | canaries | scores, a way to train again | test rows with wrong labels, each thrown in or left out of one new training by a fair coin |
 | pairs | scores | a training row and a test row, paired by chance; which of the two was trained on |
 
-Canaries audit the recipe for adding or removing a row, and find most, as nothing but memory explains a wrong label. Pairs audit this
-very model for replacing a row, and only hold where training and test rows were split by chance.
+Canaries audit the recipe for adding or removing a row, and find most, as nothing but memory explains a wrong label. Pairs audit this very
+model for replacing a row, and only hold where training and test rows were split by chance.
 Limits: a bound from below can refute a claim of privacy and never prove one; a better attacker may find more. Where the model makes no
 claim, the bound says how much the attacker learns of one row at least, in nats of odds.
 Source: Steinke, Nasr, Jagielski, Privacy auditing with one (1) training run, 2023; Jagielski, Ullman, Oprea, Auditing differentially
@@ -51,10 +51,11 @@ ALPHA = 0.05
 def dp_audit(examined: Subject, context: Context) -> Iterator[Outcome]:
     """The epsilon that the training exceeded at least, at 95 % confidence.
 
-    `epsilon_lower_bound` has the bound as `value` and `low`, and as `high` what the share of right guesses would mean without
-    allowance for chance; a limit passes only below both, and fails only above the bound. `audit_accuracy` is the share of coins guessed.
-    `delta` belongs to the claim. Fewer than 100 coins are not measured; if even a perfect attacker could not refute `claimed_epsilon`
-    with the coins there are, a skip says so.
+    `epsilon_lower_bound`, in nats like every epsilon, has the bound as `value` and `low`, and as `high` what the share of right guesses
+    would mean without allowance for chance; a limit passes only below both, and fails only above the bound. `audit_accuracy` is the share
+    of coins guessed right (0..1, 0.5 is chance). `delta` belongs to the claim. At most `max_rows` rows a side are drawn with the seed, and
+    `canaries` of the test rows at most are made canaries. Fewer than 100 coins are not measured; if even a perfect attacker could not
+    refute `claimed_epsilon` with the coins there are, a skip says so.
     """
     yield from unseen_classes(examined.rows, ID)
     otherwise = "the model gives no scores, and labels alone are no match for an epsilon"

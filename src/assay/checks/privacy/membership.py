@@ -7,12 +7,12 @@
 | loss | scores | a row with a small loss is called a member |
 | label-only | labels | a row that keeps its label when it is shaken is called a member |
 
-An attack bounds the leak from below: a stronger one may find more. The attacker knows the rows, their labels, and for the first
-two attacks other rows of the kind. Where training and test data come from different times or places, part of what is found is that
-difference; lira is hurt least, because it compares each row with itself. Ties count against the model.
-Source: Carlini et al., Membership inference attacks from first principles, 2022 (lira, and to judge by the true positive rate at a
-low false positive rate); Zarifzadeh et al., Low-cost high-power membership inference attacks, 2024 (rmia); Yeom et al., Privacy risk
-in machine learning, 2018 (loss, advantage); Choquette-Choo et al., Label-only membership inference attacks, 2021.
+An attack bounds the leak from below: a stronger one may find more. The attacker knows the rows, their labels, and for the first two attacks
+other rows of the kind. Where training and test data come from different times or places, part of what is found is that difference; lira is
+hurt least, because it compares each row with itself. Ties count against the model.
+Source: Carlini et al., Membership inference attacks from first principles, 2022 (lira, and to judge by the true positive rate at a low
+false positive rate); Zarifzadeh et al., Low-cost high-power membership inference attacks, 2024 (rmia); Yeom et al., Privacy risk in machine
+learning, 2018 (loss, advantage); Choquette-Choo et al., Label-only membership inference attacks, 2021.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ REFERENCES = 4
 def membership(examined: Subject, context: Context) -> Iterator[Outcome]:
     """How well the strongest attack that the model admits tells training rows from test rows.
 
-    Members are the rows of `trained_on`, others those of `tested_on` that are not among them; of each side at most `max_rows`
-    are drawn with the seed. `membership_auc`, `tpr_at_fpr_001` and `tpr_at_fpr_0001` (true positive rate where 1 % and 0.1 % of
-    the others are accused) and `membership_advantage` (largest gap between the two rates) are of that attack, which
-    `threat_model` names. Weaker attacks that need no more queries stand beside it as `ATTACK.membership_auc` and
-    `ATTACK.tpr_at_fpr_001`. `shadows` is how many models are trained; 0 for none, which leaves the loss. Fewer than 100 members or
-    30 others are not measured, nor a rate that fewer than 5 false positives would carry; below 20 of them a skip says so.
+    Members are the rows of `trained_on`, others those of `tested_on` that are not among them; of each side at most `max_rows` are drawn
+    with the seed. `membership_auc` (0..1, 0.5 is chance), `tpr_at_fpr_001` and `tpr_at_fpr_0001` (true positive rate where 1 % and 0.1 % of
+    the others are accused) and `membership_advantage` (largest gap between the two rates) are of that attack, which `threat_model` names.
+    Weaker attacks that need no more queries stand beside it as `ATTACK.membership_auc` and `ATTACK.tpr_at_fpr_001`. `shadows` is how many
+    models are trained; 0 for none, which leaves the loss. Fewer than 100 members or 30 others are not measured, nor a rate that fewer than
+    5 false positives would carry; below 20 of them a skip says so.
 
     Limits: bounds what these attacks find, not what any attack could; shadows need training rows like the real ones.
     """

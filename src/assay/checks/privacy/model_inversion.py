@@ -48,11 +48,11 @@ WORKED = 0.5
 def model_inversion(examined: Subject, context: Context) -> Iterator[Outcome]:
     """How like the training rows of each class the rows are that a search draws out of the model.
 
-    `inversion_similarity` is the correlation (-1..1), over the numeric features in units of their spread, of a reconstruction with the
-    mean training row of its class, minus that of the random row from which the search started; the mean over `starts` searches for each
-    of at most `max_classes` classes. `inversion_recognised` is the share that a forest trained on the test data alone takes for the
-    class. The intervals cover the starts; the classes are all there are. Where the model itself takes fewer than half of the
-    reconstructions for their class, the search did not work and nothing is valid.
+    `inversion_similarity` is the correlation (-1..1), over the numeric features in units of their spread, of a reconstruction with the mean
+    training row of its class, minus that of the random row from which the search started; the mean over `starts` searches for each of at
+    most `max_classes` classes. `inversion_recognised` is the share (0..1) that a forest trained on the test data alone takes for the class.
+    The intervals cover the starts; the classes are all there are. Where the model itself takes fewer than half of the reconstructions for
+    their class, the search did not work and nothing is valid. Of training and test rows at most `max_rows` each are drawn with the seed.
     """
     yield from unseen_classes(examined.rows, ID)
     otherwise = "the model gives neither gradients nor scores to climb by"

@@ -1,4 +1,4 @@
-"""Share of test rows that a classifier gets right."""
+"""How often a classifier is right, the plainest question about it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ ID = "quality.accuracy"
 def accuracy(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of test rows that the model gets right.
 
-    A row whose label the model does not know counts as wrong. The table keeps, for every row, label and prediction as
-    places in the model's classes, and the group where sensitive columns are declared. Interval: Wilson (1927).
+    `accuracy` is a share of all test rows (0..1). A row whose label the model does not know counts as wrong. The table keeps, for every
+    row, label and prediction as places in the model's classes. Interval: Wilson (1927).
 
-    Limits: says nothing of which rows are wrong, nor of data unlike the test rows; a model that answers always the same
-    can score high.
+    Limits: says nothing of which rows are wrong, nor of data unlike the test rows; a model that answers always the same can score high.
     """
     rows, predictor = examined.rows, examined.predictor
     if rows.has_one_class:

@@ -1,7 +1,7 @@
 """Whether a classifier's probabilities mean what they say.
 
-Source: Brier, Verification of forecasts expressed in terms of probability, 1950; Guo et al., On calibration of modern neural
-networks, 2017 (expected calibration error, 15 bins of equal width).
+Source: Brier, Verification of forecasts expressed in terms of probability, 1950; Guo et al., On calibration of modern neural networks, 2017
+(expected calibration error, 15 bins of equal width).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ MIN_ROWS = 2
 def calibration(examined: Subject, context: Context) -> Iterator[Outcome]:
     """How far the model's probabilities are from what happens.
 
-    `brier_score` is the mean squared error of the positive class's probability for two classes (0..1), summed over the
-    classes for more (0..2). `expected_calibration_error` weighs the gap between confidence and accuracy in 15 bins of
-    equal width; it is biased upwards for few rows. The table also keeps how sure the model was of each row, and whether
-    it was right, for the picture of its reliability.
+    `brier_score` is the mean squared error of the positive class's probability for two classes (0..1), summed over the classes for more
+    (0..2). `expected_calibration_error` weighs the gap between confidence and accuracy in 15 bins of equal width (a share, 0..1); it is
+    biased upwards for few rows. Of both, 0 is perfect. The table also keeps how sure the model was of each row, and whether it was right,
+    for the picture of its reliability.
 
     Limits: bins hide what happens within them, and a few hundred rows leave the error of small bins wide.
     """

@@ -26,8 +26,8 @@ def classes(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Precision, recall, F1 and Matthews correlation on the test rows.
 
     With a positive class (declared, or the second of two) `precision`, `recall` and `f1` are of that class; `macro_f1` and
-    `balanced_accuracy` are means over the classes, `mcc` lies in -1..1. Rows of a class that the model does not know count as wrong.
-    Intervals: Bayesian bootstrap of (label, prediction) cells.
+    `balanced_accuracy` are means over the classes. All are shares (0..1) but `mcc`, a correlation (-1..1, 0 is chance). Rows of a class
+    that the model does not know count as wrong. Intervals: Bayesian bootstrap of (label, prediction) cells.
 
     Limits: classes with few rows have wide intervals; macro figures weigh them as much as large ones.
     """

@@ -40,8 +40,9 @@ MIN_ROWS = 30
 def missing_values(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of test rows that stay right when a share of their cells is blanked.
 
-    One `accuracy_with_missing` for each of `rates`, with the cells drawn by the seed; the worst of them holds the table and is
-    `missing.accuracy`. A model that refuses empty cells is wrong on the rows that have some.
+    `rates` are shares of cells (above 0, below 1), drawn by the seed. The largest rate gives `missing.accuracy`, with its table; each
+    smaller one `accuracy_with_missing`, as the slice `missing=RATE`. Both are shares of rows (0..1). A model that refuses empty cells is
+    wrong on the rows that have some. At most `rows` rows are drawn; fewer than 30 are not measured.
 
     Limits: cells go missing at random here; in life they often do for a reason that the answer depends on.
     """

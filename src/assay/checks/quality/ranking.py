@@ -36,9 +36,11 @@ DRAWS = 1_000
 def ranking(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Area under the ROC curve and average precision of the positive class.
 
-    The positive class is declared, or the second of two. Ties count half in the area. Intervals: stratified bootstrap.
+    `roc_auc` (0..1, 0.5 is chance) is how often a row of the positive class gets a higher score than another row; ties count half.
+    `average_precision` (0..1; chance is the share of the positive class) is the mean precision at each positive row. The positive class is
+    declared, or the second of two. Intervals: stratified bootstrap. Fewer than 30 rows on either side are not measured.
 
-    Limits: ranks only, so probabilities that are all too high score the same; needs two classes.
+    Limits: ranks only, so probabilities that are all too high score the same.
     """
     rows = examined.rows
     if rows.positive is None:

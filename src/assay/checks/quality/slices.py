@@ -1,8 +1,8 @@
 """Slices of the data on which the model is worse than elsewhere: found on one half of the rows, confirmed on the other.
 
-Every value of a column (numbers in quarters) and every pair of such values is a slice. What looks worst on the first half is tested
-on the second, which was not looked at; Benjamini and Hochberg keep the share of false finds among those reported at 5 %. A slice that was
-found by search never decides at the gate: declare it as a sensitive column for that.
+Every value of a column (numbers in quarters) and every pair of such values is a slice. What looks worst on the first half is tested on the
+second, which was not looked at; Benjamini and Hochberg keep the share of false finds among those reported at 5 %. A slice that was found by
+search never decides at the gate: declare it as a sensitive column for that.
 Source: Chung et al., Slice finder: automated data slicing for model validation, 2019; Benjamini and Hochberg, 1995.
 """
 
@@ -51,8 +51,9 @@ class Slice:
 def slices(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Slices of the test rows on which the model errs more than on the rest.
 
-    One `slices.error_excess` for each slice of at least `min_rows` rows in either half whose error rate is above that of the rest by
-    `least_gap` or more on the half it was found on, and is confirmed to be above it on the other. `slices.confirmed` counts them.
+    `slices.error_excess` is the error rate of a slice minus that of all other rows, on the half that confirms it (-1..1). There is one for
+    each slice of at least `min_rows` rows in either half whose excess is `least_gap` or more on the half it was found on, and is confirmed
+    to be above 0 on the other. `slices.confirmed` counts them, 20 at most.
 
     Limits: slices of one or two columns are searched; a worse group that no column describes is not found.
     """

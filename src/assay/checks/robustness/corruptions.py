@@ -1,6 +1,7 @@
 """Whether a model keeps its answers on pictures that were spoiled by chance: noise, blur, light, resolution, position.
 
-Nobody attacks here, so this is no bound on what an attacker can do. Source: Hendrycks and Dietterich, 2019 (see `image_noise`).
+Nobody attacks here, so this is no bound on what an attacker can do.
+Source: Hendrycks and Dietterich, Benchmarking neural network robustness to common corruptions and perturbations, 2019.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ ID = "robustness.corruptions"
 def corruptions(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Accuracy on images under common corruptions.
 
-    `corruptions.accuracy` is the mean over rows of the share of corruptions under which the row stays right; each kind has
-    its own `corruptions.accuracy_under`, over all severities. `rows` bounds how many rows are drawn with the seed, `severities` and
+    `corruptions.accuracy` is the mean over rows of the share of corruptions under which the row is right (0..1); each kind has its own
+    `corruptions.accuracy_under`, over all severities, as a slice. `rows` bounds how many rows are drawn with the seed, `severities` and
     `kinds` pick from 1 to 5 and from the ten kinds.
 
     Limits: the corruptions are a choice of a few, made here from their descriptions; others can hurt more.

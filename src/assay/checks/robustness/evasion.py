@@ -2,7 +2,8 @@
 
 The strongest attacks that the model admits run one after the other, cheap ones first, and each sees only rows that stand so far. A row is
 robust if the model gets it right without attack and under every attack; all rows are in the denominator. Then the attack has to prove
-itself (`attack_proof`); where it cannot, the measurement is marked invalid and no rule can pass on it.
+itself: flips hold when they are asked again, without a limit on the change nearly every row flips, half of the budget finds no more than
+all of it, and gradients are not masked. Where it cannot, the measurement is marked invalid and no rule can pass on it.
 Source: Croce and Hein, Reliable evaluation of adversarial robustness, 2020 (ensemble, pointwise worst case).
 """
 
@@ -65,12 +66,13 @@ WAYS = (
 def evasion(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of images that stay right under the strongest attacks that the model admits.
 
-    Every pixel moves by at most `eps` in the unit of the model's input. With gradients: PGD and APGD of `steps` steps; with scores: Square
-    of `queries` queries a row; with labels alone: a ray search of as many. `curve` lists further values of eps to measure on the same
-    rows, `rows` bounds how many rows are drawn with the seed. `evasion.median_distance` is how far the nearest point of another class
-    was found by labels alone, over `distance_rows` rows.
+    `evasion.robust_accuracy` is a share of all rows (0..1). Every pixel moves by at most `eps`, in the unit of the model's input (after its
+    `divisor`). With gradients: PGD and APGD of `steps` steps; with scores: Square of `queries` queries a row; with labels alone: a ray
+    search of as many. `curve` lists further values of eps, each an `evasion.robust_accuracy_at` on the same rows under the strongest attack
+    alone. `rows` bounds how many rows are drawn with the seed. `evasion.median_distance` is how far, in the same unit, the nearest point of
+    another class was found by labels alone, over `distance_rows` rows.
 
-    Limits: what no attack broke within its budget may still be breakable; only norms that are declared are searched.
+    Limits: what no attack broke within its budget may still be breakable; no other norm than the largest change of a pixel is searched.
     """
     predictor = examined.predictor
     if (kind := predictor.info.row_kind) is not RowKind.IMAGE:

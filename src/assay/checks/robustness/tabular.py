@@ -1,8 +1,9 @@
 """Whether small changes to the numbers of a row flip the model's decision.
 
-An attacker without the model's inner workings moves numeric features inside a box around each row that the model gets right,
-within a budget of queries. Robust means right without attack and under attack; every row counts in the denominator.
-The attack proves itself first (`attack_problems`): an attack that cannot work says nothing about robustness.
+An attacker without the model's inner workings moves numeric features inside a box around each row that the model gets right, within a
+budget of queries. Robust means right without attack and under attack; every row counts in the denominator. The attack has to prove itself:
+flips hold when they are asked again, and a box over the whole range of the features flips rows, about as many as the narrow one or more.
+Where it cannot, the measurement is marked invalid and no rule can pass on it.
 Source: Carlini et al., On evaluating adversarial robustness, 2019, for the checks of the attack.
 """
 
@@ -44,10 +45,12 @@ WIDE_SHARE = 0.02
 def tabular(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of rows that stay right when numeric features move a little.
 
-    Each feature moves by at most `eps` of the range between the 1st and 99th percentile of the training data (of the test
-    data where none are declared), or by `ranges[feature]`. Sensitive and immutable features, features of two values and
-    text stay; integers stay integers. `rows` bounds how many rows are looked at, drawn with the seed. `one_hot` lists groups of features of
-    which exactly one is 1, `ordered` pairs of features of which the first is at most the second: changed rows keep both.
+    `tabular.robust_accuracy` is a share of all rows (0..1), `tabular.median_queries` how many queries the flips took, of at most `budget` a
+    row. Each feature moves by at most `eps` of the range between the 1st and 99th percentile of the training data (of the test data where
+    none are declared), or by `ranges[feature]` in its own unit. Sensitive and immutable features, features of two values and text stay
+    (`change_binary` lets features of two values move); integers stay integers. `rows` bounds how many rows are looked at, drawn with the
+    seed. `one_hot` lists groups of features of which exactly one is 1, `ordered` pairs of features of which the first is at most the
+    second: changed rows keep both.
 
     Limits: the search is bounded by its queries and moves numbers only; what it did not find may exist.
     """

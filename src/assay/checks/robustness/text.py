@@ -1,9 +1,9 @@
 """Whether a few changed words flip the decision about a text.
 
 Greedy by importance: each word is left out once to see how much the decision hangs on it; then the most important words are changed one
-after the other, keeping the variant that lowers the margin most, until the label flips, `max_share` of the words are changed or the
-queries are spent. With labels alone importance is not seen and words are tried in random order. A greedy search bounds robustness
-from above only: a better one may find more.
+after the other, keeping the variant that lowers the margin most, until the label flips, `max_share` of the words are changed or the queries
+are spent. With labels alone importance is not seen and words are tried in random order. A greedy search bounds robustness from above only:
+a better one may find more.
 Source: Jin et al., Is BERT really robust? (TextFooler), 2020, algorithm 1; Gao et al., 2018.
 """
 
@@ -46,8 +46,9 @@ PROBE_ROWS = 20
 def text(examined: Subject, context: Context) -> Iterator[Outcome]:
     """Share of texts that stay right when a few words are mistyped or replaced.
 
-    `kinds` picks from typing errors, homoglyphs, invisible characters and synonyms; `synonyms` maps a word to what may stand for it. At most
-    `max_share` of the words of a text change, at most `queries` questions are asked about it.
+    `text.robust_accuracy` is a share of all texts (0..1), of which at most `rows` are drawn with the seed. `kinds` picks from `typo`,
+    `homoglyph` (letters that look alike), `invisible` (characters that show nothing) and `synonym`; `synonyms` maps a word to what may
+    stand for it. At most `max_share` of the words of a text change (one at least), and at most `queries` queries are spent on it.
 
     Limits: words are changed one by one; no rewriting of sentences is tried.
     """
