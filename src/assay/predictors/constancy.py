@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 from assay.predictors.predictor import Capability, Predictor
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Batch, Flags, Floats
 
-    from assay.predictors.predictor import Batch, Floats
-
-    Flags = npt.NDArray[np.bool_]
 
 SAME = 1e-4
 ROUNDED = 1e-6

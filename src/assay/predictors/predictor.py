@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Batch = npt.NDArray[Any]  # (n, d): float64, or object where a column holds text
     Labels = npt.NDArray[np.int32]
     Floats = npt.NDArray[np.float64]
+    Flags = npt.NDArray[np.bool_]
+    Ints = npt.NDArray[np.int64]
 
 SUM_TOLERANCE = 1e-3
 MAX_REMEMBERED = 1_000_000
@@ -142,9 +144,7 @@ class Trainer(Protocol):
         """
         ...
 
-    def train_each(
-        self, features: Batch, target: Labels, parts: npt.NDArray[np.bool_], seed: int
-    ) -> Iterator[Predictor]:
+    def train_each(self, features: Batch, target: Labels, parts: Flags, seed: int) -> Iterator[Predictor]:
         """A model for each of `parts` (s, n), fitted to the rows that it picks, the first with `seed`, the next with one more.
 
         Raises:

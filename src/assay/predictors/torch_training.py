@@ -14,10 +14,7 @@ from assay.predictors.predictor import Predictor, Trainer
 from assay.predictors.torch_inference import has_convolutions
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from assay.predictors.predictor import Batch, Labels
+    from assay.predictors.predictor import Batch, Flags, Labels
     from assay.predictors.torch_model import Torch
 
     Tensor = Any  # torch's types are not complete enough for strict checking
@@ -52,9 +49,7 @@ class Fitter(Trainer):
         evaluating(fresh.network)
         return Predictor(fresh)
 
-    def train_each(
-        self, features: Batch, target: Labels, parts: npt.NDArray[np.bool_], seed: int
-    ) -> Iterator[Predictor]:
+    def train_each(self, features: Batch, target: Labels, parts: Flags, seed: int) -> Iterator[Predictor]:
         """As many networks as there are parts; those with equally many rows side by side where that is possible."""
         import numpy as np
 
@@ -77,7 +72,7 @@ class Fitter(Trainer):
         return fits and not (compiled or any(True for _ in network.buffers()) or has_convolutions(network))
 
     def _side_by_side(
-        self, features: Batch, target: Labels, parts: npt.NDArray[np.bool_], alike: list[int], seed: int
+        self, features: Batch, target: Labels, parts: Flags, alike: list[int], seed: int
     ) -> dict[int, Predictor]:
         """The networks of parts with equally many rows, by place; none if torch cannot batch what the network does."""
         import numpy as np

@@ -155,6 +155,14 @@ def test_slices_are_reported_as_measurements_or_too_few_rows_said() -> None:
     assert any(isinstance(one, Skipped) for one in run(slices, world(saved("forest"), few)))
 
 
+def test_a_column_without_a_value_makes_no_slice_and_no_harm() -> None:
+    empty = TEST.csv.splitlines()[0].split(b",").index(b"hrat")
+    parts = [line.split(b",") for line in TEST.csv.splitlines()]
+    rows = [parts[0], *([*row[:empty], b"", *row[empty + 1 :]] for row in parts[1:])]
+    found = run(slices, world(saved("forest"), b"\n".join(map(b",".join, rows)) + b"\n"))
+    assert "slices.confirmed" in measured(found) and "hrat" not in str(found)
+
+
 def test_blank_cells_cost_accuracy_and_a_refusal_counts_as_wrong() -> None:
     found = run(missing_values, world(saved("boosting"), TEST.csv))
     worst_case = measured(found)["missing.accuracy"]

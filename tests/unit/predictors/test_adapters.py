@@ -14,7 +14,7 @@ from assay.core.canonical import Json
 from assay.core.errors import Refused, Undecided, UsageError
 from assay.predictors.declared import declared
 from assay.predictors.function_model import FunctionModel, named_function
-from assay.predictors.plan import Way, plan
+from assay.predictors.plan import Way, plan, strongest
 from assay.predictors.predictor import Capability, Loss, Predictor, RowKind
 from assay.predictors.torch_inference import MANY_ROWS
 
@@ -298,6 +298,47 @@ def test_the_strongest_way_comes_first_and_the_impossible_is_said() -> None:
     found = plan(ways, frozenset({Capability.LABELS}))
     assert [way.run for way in found.ways] == [2]
     assert found.impossible[0].what == "a" and "gradients" in found.impossible[0].reason
+    with pytest.raises(Undecided, match="labels say nothing"):
+        list(strongest(ways[:1], frozenset({Capability.LABELS}), "labels say nothing"))
+
+
+def refusing() -> Any:
+    raise OSError("no such tray")
+
+
+@pytest.mark.parametrize(
+    ("forward", "reason"),
+    [
+        (lambda net, x: net.last(x) * float("nan"), "NaN"),
+        (lambda net, x: torch.cat([net.last(x)] * 2, dim=1), "something else than a number a class"),
+        (lambda net, x: refusing(), "OSError: no such tray"),
+    ],
+)
+def test_a_network_that_answers_nonsense_has_no_labels(forward: Any, reason: str) -> None:
+    from assay.predictors.torch_model import Torch
+
+    class Odd(Plain):
+        def forward(self, x: Any) -> Any:
+            return forward(self, self.first(x.flatten(1)))
+
+    stated = declared({"predictor": "torch", "interface": {**SHAPE, "classes": [0, 1, 2]}})
+    with pytest.raises(Undecided) as error:
+        Predictor(Torch(Odd(), stated)).labels(BATCH)
+    assert reason in str(error.value)
+
+
+def test_a_network_without_gradients_says_so_and_one_number_is_a_value() -> None:
+    from assay.predictors.torch_model import Torch
+
+    class Cut(Plain):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x).detach()
+
+    stated = {"predictor": "torch", "interface": {**SHAPE, "classes": [0, 1, 2]}}
+    with pytest.raises(Undecided, match="no gradients"):
+        Predictor(Torch(Cut(), declared(stated))).slope(BATCH, np.zeros(len(BATCH), np.int32), Loss.MARGIN)
+    with pytest.raises(Undecided, match="something else than values"):  # three numbers a row are no regression
+        Predictor(Torch(Cut(), declared({**stated, "task": "regression"}))).values(BATCH)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,9 @@ from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
 
-    from assay.predictors.predictor import Labels
+    from assay.predictors.predictor import Flags, Labels
 
-    Flags = npt.NDArray[np.bool_]
 
 LEAST_ROWS = 30
 

@@ -24,12 +24,8 @@ from assay.predictors.subject import Subject, of_model, skipped, training_rows
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats, Ints
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
 
 ID = "fairness.group_gaps"
 MIN_PER_GROUP = 30
@@ -164,7 +160,7 @@ def _gap(question: Question, rows: EvaluationRows, names: list[str], seed: int) 
         yield measured_share(question.per_group, hits[place], counts[place], better=question.better, group=names[place])
 
 
-def _places(rows: EvaluationRows, names: Sequence[str]) -> npt.NDArray[np.int64]:
+def _places(rows: EvaluationRows, names: Sequence[str]) -> Ints:
     """The place of each row's group among `names`, shape (n,)."""
     import numpy as np
 
@@ -209,7 +205,7 @@ def _of_numbers(predictor: Predictor, rows: EvaluationRows, seed: int) -> Iterat
         )  # fmt: skip
 
 
-def _mean_gaps(error: Floats, group: npt.NDArray[np.int64], groups: int, seed: int) -> tuple[Floats, Floats]:
+def _mean_gaps(error: Floats, group: Ints, groups: int, seed: int) -> tuple[Floats, Floats]:
     """Mean of each group, shape (groups,), and the max-min gap in DRAWS resamples of rows within groups, shape (DRAWS,)."""
     import numpy as np
 

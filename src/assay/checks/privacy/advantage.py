@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from assay.predictors.predictor import Floats
+    from assay.predictors.predictor import Floats, Ints
     from assay.statistics.results import Interval
 
 DRAWS = 1_000
@@ -31,7 +28,7 @@ def advantage(members: Floats, others: Floats, seed: int) -> Interval:
     rng = np.random.default_rng(seed)
     block = max(1, BLOCK_CELLS // cuts.size)
 
-    def largest(drawn: list[npt.NDArray[np.int64]]) -> Floats:
+    def largest(drawn: list[Ints]) -> Floats:
         above = [np.cumsum(c[..., ::-1], axis=-1) / side.size for c, side in zip(drawn, (members, others), strict=True)]
         found: Floats = np.maximum((above[0] - above[1]).max(axis=-1), 0.0)
         return found

@@ -29,12 +29,8 @@ from assay.predictors.substitutes import Shape, Substitutes
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Batch, Flags, Floats, Labels
 
-    from assay.predictors.predictor import Batch, Floats, Labels
-
-    Flags = npt.NDArray[np.bool_]
 
 ID = "privacy.attribute_inference"
 LEAST_PER_VALUE = 10

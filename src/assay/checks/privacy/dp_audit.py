@@ -31,12 +31,8 @@ from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.subject import SCORES, Subject, of_model, unseen_classes
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
 
 ID = "privacy.dp_audit"
 LEAST_COINS = 100

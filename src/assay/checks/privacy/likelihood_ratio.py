@@ -13,12 +13,8 @@ from typing import TYPE_CHECKING
 from assay.checks.privacy.shadows import Shadows
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
 
 PRIOR_WEIGHT = 16
 """The pooled variance counts like this many shadows beside those of the row."""

@@ -28,11 +28,9 @@ from assay.predictors.substitutes import Shape, Substitutes
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
 
-    from assay.predictors.predictor import Batch, Floats, Labels
+    from assay.predictors.predictor import Batch, Flags, Floats, Labels
 
-    Flags = npt.NDArray[np.bool_]
 
 ID = "privacy.model_inversion"
 LEAST_PER_CLASS = 10

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from assay.predictors.predictor import Flags
     from assay.statistics.inputs import Floats
 
 MOST = 30.0
@@ -38,7 +36,7 @@ class Audit:
         return max(0.0, math.log((self.right + 0.5) / (self.guesses - self.right + 0.5)))
 
 
-def audited(confidence: Floats, right: npt.NDArray[np.bool_], delta: float, alpha: float) -> Audit:
+def audited(confidence: Floats, right: Flags, delta: float, alpha: float) -> Audit:
     """The largest bound over `SHARES`, at confidence 1 - alpha, for guesses with a `confidence` each, shape (m,)."""
     import numpy as np
 

@@ -13,11 +13,8 @@ from assay.predictors.predictor import Trainer
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
+    from assay.predictors.predictor import Flags, Floats
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from assay.predictors.predictor import Batch, Labels
+    from assay.predictors.predictor import Batch, Flags, Labels
 
-    Flags = npt.NDArray[np.bool_]
     RowIds = npt.NDArray[np.uint8]
 
 

@@ -18,12 +18,8 @@ from assay.predictors.subject import SCORES, Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Floats, Ints, Labels
 
-    from assay.predictors.predictor import Floats, Labels
-
-    Bins = npt.NDArray[np.int64]
 
 ID = "quality.calibration"
 BINS = 15
@@ -108,7 +104,7 @@ def _calibration_error(scores: Floats, target: Labels, seed: int) -> Measurement
     )  # fmt: skip
 
 
-def _binned_errors(gaps: Floats, bins: Bins, picked: Bins) -> Floats:
+def _binned_errors(gaps: Floats, bins: Ints, picked: Ints) -> Floats:
     """Sum over bins of |sum of gaps| / n for each row of `picked`, shape (draws, n) of row places."""
     import numpy as np
 

@@ -21,12 +21,8 @@ from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Batch, Flags
 
-    from assay.predictors.predictor import Batch
-
-    Flags = npt.NDArray[np.bool_]
 
 ID = "quality.missing_values"
 MIN_ROWS = 30

@@ -19,12 +19,8 @@ from assay.predictors.subject import SCORES, Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
 
 ID = "quality.ranking"
 MIN_SIDE = 30

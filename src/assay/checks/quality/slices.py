@@ -21,12 +21,8 @@ from assay.predictors.rows import EvaluationRows
 from assay.predictors.subject import Subject, of_model
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
 
 ID = "quality.slices"
 MAX_VALUES = 12

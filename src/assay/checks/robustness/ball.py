@@ -13,13 +13,7 @@ from typing import TYPE_CHECKING
 from assay.predictors.predictor import Capability, Predictor
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from assay.predictors.predictor import Floats, Labels
-
-    Flags = npt.NDArray[np.bool_]
-    Ints = npt.NDArray[np.int64]
+    from assay.predictors.predictor import Flags, Floats, Ints, Labels
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,8 @@ from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Batch, Flags, Floats, Ints
 
-    from assay.predictors.predictor import Batch, Floats
-
-    Flags = npt.NDArray[np.bool_]
-    Ints = npt.NDArray[np.int64]
 
 PROPOSALS = 10
 MAX_BATCH_ROWS = 50_000

@@ -30,11 +30,7 @@ from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Flags = npt.NDArray[np.bool_]
-    Ints = npt.NDArray[np.int64]
+    from assay.predictors.predictor import Flags, Floats, Ints
 
 ID = "robustness.evasion"
 WHITE = frozenset({Capability.GRADIENTS, Capability.LOGITS})
@@ -120,7 +116,7 @@ class _Worst:
 
     fooled: Flags
     queries: Ints
-    points: npt.NDArray[np.float64] | None = None
+    points: Floats | None = None
     by: dict[str, int] = field(default_factory=dict)
 
     @classmethod

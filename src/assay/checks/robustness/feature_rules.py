@@ -16,12 +16,7 @@ from assay.core.errors import UsageError
 from assay.predictors.rows import EvaluationRows
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
+    from assay.predictors.predictor import Flags, Floats
 
 
 @dataclass(frozen=True)

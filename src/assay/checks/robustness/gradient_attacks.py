@@ -15,13 +15,8 @@ from assay.checks.robustness.ball import Attacked, Ball, Target, margins_of
 from assay.predictors.predictor import Loss
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats, Ints, Labels
 
-    from assay.predictors.predictor import Floats, Labels
-
-    Flags = npt.NDArray[np.bool_]
-    Ints = npt.NDArray[np.int64]
 
 MOMENTUM = 0.75
 ENOUGH_STEPS_UP = 0.75

@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING
 from assay.checks.robustness.ball import Attacked, Ball, Target
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats, Ints
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
-    Ints = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-3
 

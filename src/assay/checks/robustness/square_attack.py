@@ -12,11 +12,9 @@ from assay.checks.robustness.ball import Attacked, Ball, Target, margins
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
 
-    from assay.predictors.predictor import Floats
+    from assay.predictors.predictor import Floats, Ints
 
-    Ints = npt.NDArray[np.int64]
 
 FIRST_SHARE = 0.3
 # Shares of the budget after which squares cover half as much. The paper halves nine times, for 10,000 queries; with hundreds,

@@ -24,12 +24,8 @@ from assay.predictors.subject import Subject, of_model, training_rows
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
 
 ID = "robustness.tabular"
 PROBE_ROWS = 100

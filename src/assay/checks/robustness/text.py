@@ -26,12 +26,8 @@ from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from assay.predictors.predictor import Flags, Floats, Ints
 
-    from assay.predictors.predictor import Floats
-
-    Flags = npt.NDArray[np.bool_]
 
 ID = "robustness.text"
 KINDS = ("typo", "homoglyph", "invisible", "synonym")
@@ -165,7 +161,7 @@ def _margins(predictor: Predictor, texts: Sequence[str], truth: int) -> Floats:
 def _problems(
     predictor: Predictor,
     rows: EvaluationRows,
-    places: npt.NDArray[np.int64],
+    places: Ints,
     changes: list[Change],
     limits: Limits,
     seed: int,
