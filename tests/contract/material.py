@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -92,6 +94,17 @@ def stream(check: Check, where: World) -> Iterator[Outcome]:
     context = where.context
     merged = MemoryContext(context.files, context.roles, context.seed, {**check.defaults, **context.options})
     return check.body(where.model, merged)
+
+
+def words_about(check: Check) -> str:
+    """What the page of a check says."""
+    return f"{inspect.getmodule(check.body).__doc__} {check.body.__doc__}"
+
+
+def is_explained(metric: str, check: Check) -> bool:
+    """Whether the page names a metric; `…_shrunk`, `ATTACK.…` and goals in percent are named once for all."""
+    name = re.sub(r"(?<=queries_to_)\d+$", "90", metric.removesuffix("_shrunk"))
+    return any(f"`{shown}`" in words_about(check) for shown in (name, f"ATTACK.{name.rpartition('.')[2]}"))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.contract.material import World, run, world
+from tests.contract.material import World, is_explained, run, world
 
 import assay.predictors.subject as place_of_loading
 from assay.app.runner.discovery import discover
@@ -71,6 +71,7 @@ def test_no_number_of_a_model_that_changes_its_answers_is_valid(check: Check) ->
     outcomes = found(check, by_chance(check), options)
     measured = [one for one in outcomes if isinstance(one, Measurement)]
     assert measured and not any(one.valid for one in measured)
+    assert all(is_explained(one.metric, check) for one in measured)
     said = [one.reason for one in outcomes if isinstance(one, Skipped) and one.what == f"validity of {check.id}"]
     assert sum(CHANGES in reason for reason in said) == 1
 

@@ -8,7 +8,7 @@ One verdict a file, for the question of this check alone:
   in other programming languages bears the language as its format, and one skip a language says that its meaning was not looked
   at: an ordinary repository holds some of it, and a gate that wants none can ask for no skips.
 - Pictures walked to their last byte are clean; all other binary data are inconclusive, with a skip, as code trees should
-  not hold what cannot be reviewed. Models in a code tree belong into an asset of kind model, whose checks read them.
+  not hold what cannot be reviewed. Models in a code tree belong in an asset of kind model, whose checks read them.
 
 Severities below high are told and leave the verdict alone. Credentials are another question: see `code.secrets`.
 `docs/reference/rules-code.md` lists the rules and their sources.
