@@ -6,8 +6,6 @@ import math
 
 from scipy.special import betainc, betaincinv, ndtri
 
-from assay.core.digests import Digest
-from assay.core.outcomes import Measurement
 from assay.statistics.inputs import checked_alpha, checked_count, checked_level
 from assay.statistics.results import Interval
 
@@ -25,28 +23,6 @@ def share_interval(hits: int, n: int, level: float = 0.95) -> Interval:
     low = 0.0 if hits == 0 else max(0.0, middle - half)
     high = 1.0 if hits == n else min(1.0, middle + half)
     return Interval(share, low, high, level, "wilson", n)
-
-
-def measured_share(
-    metric: str,
-    hits: int,
-    n: int,
-    *,
-    better: str = "higher",
-    about: str = "",
-    group: str | None = None,
-    slice: str | None = None,
-    table: Digest | None = None,
-    threat_model: str | None = None,
-    valid: bool = True,
-) -> Measurement:
-    """The share of `hits` among `n` rows as a measurement, with its Wilson interval; `about` is added to the method."""
-    found = share_interval(hits, n)
-    return Measurement(
-        metric, found.estimate, "share", better, n, found.low, found.high, found.level,
-        method=f"{found.method}; {about}" if about else found.method, kind="share", group=group, slice=slice,
-        limit={"hits": hits, "n": n}, table=table, threat_model=threat_model, valid=valid,
-    )  # fmt: skip
 
 
 def share_interval_exact(hits: int, n: int, level: float = 0.95) -> Interval:

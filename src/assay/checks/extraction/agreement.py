@@ -42,7 +42,7 @@ def measured_agreement(
 
     `common` is the share of the original's most frequent answer: a copy that always says the same agrees on that many.
     """
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     header = {"check": check, "dataset": rows.dataset, "queries": queries, "threat_model": threat}
     table = outcome_table(rows.ids, {"ok": same}, header)

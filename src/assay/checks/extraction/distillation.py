@@ -183,7 +183,7 @@ def _repeated(asked: Batch, answers: Floats) -> tuple[Batch, Labels]:
 
 
 def _measured(curve: Sequence[Point], judged: EvaluationRows, common: float, threat: str) -> Iterator[Outcome]:
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     last = curve[-1]
     yield from measured_agreement(

@@ -129,7 +129,7 @@ def _gap(question: Question, rows: EvaluationRows, names: list[str], seed: int) 
     import numpy as np
 
     from assay.statistics.gaps import gap_interval, shrunk_gap_interval
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured, measured_share
 
     everyone = _places(rows, names)
     group = everyone[question.asked]
@@ -146,16 +146,10 @@ def _gap(question: Question, rows: EvaluationRows, names: list[str], seed: int) 
     filled = [place for place, count in enumerate(counts) if count]
     kept_hits, kept_counts = [hits[place] for place in filled], [counts[place] for place in filled]
     found = gap_interval(kept_hits, kept_counts, seed)
-    yield Measurement(
-        metric=question.metric, value=found.estimate, unit="share", better="lower", n=found.n, low=found.low,
-        high=found.high, level=found.level, method=found.method, kind="gap", table=sha256(table.data),
-        limit={"groups": names, "hits": hits, "counts": counts},
-    )  # fmt: skip
+    limit = {"groups": names, "hits": hits, "counts": counts}
+    yield measured(question.metric, found, "share", "gap", better="lower", table=sha256(table.data), limit=limit)
     shrunk = shrunk_gap_interval(kept_hits, kept_counts, seed)
-    yield Measurement(
-        metric=f"{question.metric}_shrunk", value=shrunk.estimate, unit="share", better="lower", n=shrunk.n, low=shrunk.low,
-        high=shrunk.high, level=shrunk.level, method=shrunk.method, kind="mean",
-    )  # fmt: skip
+    yield measured(f"{question.metric}_shrunk", shrunk, "share", "mean", better="lower")
     for place in filled:  # no table, because that of the gap holds the rows of all groups
         yield measured_share(question.per_group, hits[place], counts[place], better=question.better, group=names[place])
 

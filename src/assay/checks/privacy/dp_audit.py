@@ -114,7 +114,7 @@ def _enough(count: int, have: str) -> None:
 
 
 def _measured(coins: Coins, way: str, context: Context) -> Iterator[Outcome]:
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     delta, claim = (float(context.options.get(name, 0.0)) for name in ("delta", "claimed_epsilon"))
     m = coins.right.size

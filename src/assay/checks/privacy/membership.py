@@ -198,8 +198,7 @@ def _ranked(rows: Sides, attack: Attack, prefix: str, table: Digest | None, seed
 
 
 def _measurement(metric: str, unit: str, found: Interval, attack: Attack, table: Digest | None) -> Measurement:
-    return Measurement(
-        metric=metric, value=found.estimate, unit=unit, better="lower", n=found.n, low=found.low, high=found.high,
-        level=found.level, method=f"{attack.name}; {found.method}", kind="rank", table=table,
-        threat_model=f"{attack.name},{attack.threat}",
-    )  # fmt: skip
+    from assay.statistics.measurements import measured
+
+    threat = f"{attack.name},{attack.threat}"
+    return measured(metric, found, unit, "rank", better="lower", about=attack.name, table=table, threat_model=threat)

@@ -19,7 +19,7 @@ from assay.checks.privacy.class_images import START, Space, images
 from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.errors import Undecided
-from assay.core.outcomes import Measurement, Outcome, Progress, Skipped
+from assay.core.outcomes import Outcome, Progress, Skipped
 from assay.predictors.plan import Way, strongest
 from assay.predictors.predictor import Capability, Predictor
 from assay.predictors.rows import EvaluationRows
@@ -146,16 +146,22 @@ def _recognised(predictor: Predictor, scene: Scene, found: Reconstructions, seed
 def _measured(
     scene: Scene, found: Reconstructions, recognised: Flags | None, threat: str, valid: bool
 ) -> Iterator[Outcome]:
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured, measured_share
     from assay.statistics.studentised import mean_interval
 
     after, before = (correlation(part, scene.means[found.place]) for part in (found.image, found.start))
     gain = mean_interval(after - before)
-    yield Measurement(
-        metric="inversion_similarity", value=gain.estimate, unit="correlation", better="lower", n=after.size, low=gain.low,
-        high=gain.high, kind="mean", threat_model=threat, valid=valid,
-        method=f"{after.mean():.3f} found, {before.mean():.3f} by chance; {gain.method}",
-    )  # fmt: skip
+    about = f"{after.mean():.3f} found, {before.mean():.3f} by chance"
+    yield measured(
+        "inversion_similarity",
+        gain,
+        "correlation",
+        "mean",
+        better="lower",
+        about=about,
+        threat_model=threat,
+        valid=valid,
+    )
     if recognised is None:
         yield Skipped("inversion_recognised", "the test rows have one class only, so nobody else can judge")
         return

@@ -28,7 +28,7 @@ def accuracy(examined: Subject, context: Context) -> Iterator[Outcome]:
     rows, predictor = examined.rows, examined.predictor
     if rows.has_one_class:
         raise Undecided("one class only", "the accuracy of a constant answer would be 0 or 1")
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     yield Progress(0, rows.n, "predicting")
     predicted = predictor.labels(rows.features)

@@ -52,6 +52,7 @@ def calibration(examined: Subject, context: Context) -> Iterator[Outcome]:
 
 
 def _brier(examined: Subject, scores: Floats) -> Iterator[Table | Measurement]:
+    from assay.statistics.measurements import measured
     from assay.statistics.studentised import mean_interval
 
     rows = examined.rows
@@ -65,10 +66,7 @@ def _brier(examined: Subject, scores: Floats) -> Iterator[Table | Measurement]:
     table = outcome_table(rows.ids, columns, {"check": ID, "dataset": rows.dataset})
     yield table
     found = mean_interval(errors)
-    yield Measurement(
-        metric="brier_score", value=found.estimate, unit="squared error", better="lower", n=found.n, low=found.low,
-        high=found.high, level=found.level, method=found.method, kind="mean", table=sha256(table.data),
-    )  # fmt: skip
+    yield measured("brier_score", found, "squared error", "mean", better="lower", table=sha256(table.data))
 
 
 def squared_errors(scores: Floats, target: Labels) -> Floats:

@@ -11,7 +11,7 @@ from assay.core.assets import Kind
 from assay.core.checks import Context, check
 from assay.core.digests import sha256
 from assay.core.errors import Undecided
-from assay.core.outcomes import Measurement, Outcome, Progress
+from assay.core.outcomes import Outcome, Progress
 from assay.predictors.subject import Subject, of_model
 from assay.statistics.tables import outcome_table
 
@@ -37,6 +37,7 @@ def classes(examined: Subject, context: Context) -> Iterator[Outcome]:
     import numpy as np
 
     from assay.statistics.cells import Measure, cells_interval
+    from assay.statistics.measurements import measured
 
     yield Progress(0, rows.n, "predicting")
     predicted = examined.predictor.labels(rows.features)
@@ -48,9 +49,9 @@ def classes(examined: Subject, context: Context) -> Iterator[Outcome]:
     of_all = ((metric, Measure(name)) for metric, name in OF_ALL.items())
     for name, measure in (*of_one, *of_all):
         found = cells_interval(label, pred, measure, context.seed)
-        yield Measurement(
-            metric=name, value=found.estimate, unit="share" if name != "mcc" else "correlation", better="higher", n=rows.n,
-            low=found.low, high=found.high, level=found.level, method=found.method, kind="cells", table=sha256(table.data),
-            limit={"measure": measure.name, "positive": measure.positive},
-        )  # fmt: skip
+        unit, limit = (
+            "share" if name != "mcc" else "correlation",
+            {"measure": measure.name, "positive": measure.positive},
+        )
+        yield measured(name, found, unit, "cells", table=sha256(table.data), limit=limit)
     yield Progress(rows.n, rows.n, "done")

@@ -48,7 +48,7 @@ def missing_values(examined: Subject, context: Context) -> Iterator[Outcome]:
     classes = len(set(examined.rows.target.tolist()))
     if examined.rows.n < MIN_ROWS or classes < 2:
         raise Undecided(f"{examined.rows.n} rows of {classes} classes", "too few to say anything")
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     rows = examined.rows.drawn(int(context.options.get("rows", 5_000)), context.seed)
     for place, rate in enumerate(rates):

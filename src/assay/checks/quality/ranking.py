@@ -52,15 +52,13 @@ def ranking(examined: Subject, context: Context) -> Iterator[Outcome]:
 
 
 def _measured(scores: Floats, is_positive: Flags, rows: EvaluationRows, seed: int) -> Iterator[Outcome]:
+    from assay.statistics.measurements import measured
     from assay.statistics.ranks import rank_interval
 
     table = outcome_table(rows.ids, {"score": scores, "member": is_positive}, {"check": ID, "dataset": rows.dataset})
     yield table
     found = rank_interval(scores[is_positive], scores[~is_positive], "roc_auc", seed)
-    yield Measurement(
-        metric="roc_auc", value=found.estimate, unit="area", better="higher", n=found.n, low=found.low, high=found.high,
-        level=found.level, method=found.method, kind="rank", table=sha256(table.data),
-    )  # fmt: skip
+    yield measured("roc_auc", found, "area", "rank", table=sha256(table.data))
     value, low, high = average_precision(scores[is_positive], scores[~is_positive], seed)
     yield Measurement(
         metric="average_precision", value=value, unit="share", better="higher", n=rows.n, low=low, high=high,

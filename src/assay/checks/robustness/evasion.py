@@ -159,7 +159,7 @@ def _measured(
 ) -> Iterator[Outcome]:
     import numpy as np
 
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     ok, queries = right.copy(), np.zeros(rows.n, np.int64)
     ok[right], queries[right] = ~worst.fooled, worst.queries
@@ -184,7 +184,7 @@ def _curve(
     ways: tuple[Way[Strike], ...], target: Target, n: int, ball: Ball, threat: str, valid: bool, context: Context
 ) -> Iterator[Outcome]:
     """Robust accuracy of the same rows at other distances, by the strongest attack alone."""
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     for way in ways:
         for eps in sorted({float(value) for value in context.options.get("curve") or ()}):

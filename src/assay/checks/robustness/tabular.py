@@ -110,7 +110,7 @@ def _measured(
 ) -> Iterator[Outcome]:
     import numpy as np
 
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     ok = right & ~found.flipped
     columns = {"ok": ok, "label": rows.target, "flag": right, "queries": found.queries}

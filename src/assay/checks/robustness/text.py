@@ -193,7 +193,7 @@ def _measured(
 ) -> Iterator[Outcome]:
     import numpy as np
 
-    from assay.statistics.intervals import measured_share
+    from assay.statistics.measurements import measured_share
 
     ok, queries = right.copy(), np.zeros(rows.n, np.int64)
     ok[right] = [not change.fooled for change in changes]
