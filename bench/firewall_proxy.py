@@ -67,7 +67,7 @@ def main() -> int:
     if {*wanted} - {"leaks"}:
         with scratch(given.data) as folder, loaded(folder) as (model, proxy, pid):
             if "latency" in wanted:
-                claims += asyncio.run(latency(model, proxy, 5 if given.quick else 30))
+                claims += asyncio.run(latency(model, proxy, pid, 5 if given.quick else 30))
             if "streams" in wanted:
                 claims += asyncio.run(streams(proxy, 50 if given.quick else 500))
             if "connections" in wanted:
@@ -185,7 +185,7 @@ def chunked(data: bytes) -> bytes:
 # --- latency
 
 
-async def latency(model: int, proxy: int, seconds: int) -> list[Claim]:
+async def latency(model: int, proxy: int, pid: int, seconds: int) -> list[Claim]:
     """Open loop: a request is due every 10 ms on either side, whether the last one came back or not."""
     took: dict[int, list[float]] = {model: [], proxy: []}
     idle: dict[int, list[Wire]] = {model: [], proxy: []}
@@ -200,7 +200,7 @@ async def latency(model: int, proxy: int, seconds: int) -> list[Claim]:
     for warm in range(50):
         for port in (model, proxy):
             await one(port, request(warm))
-    took = {model: [], proxy: []}
+    took, spent = {model: [], proxy: []}, cpu_s(pid)
     begun, tasks = time.perf_counter(), []
     for tick in range(seconds * 200):
         await asyncio.sleep(max(0.0, begun + tick / 200 - time.perf_counter()))
@@ -208,7 +208,8 @@ async def latency(model: int, proxy: int, seconds: int) -> list[Claim]:
     await asyncio.gather(*tasks)
     direct, through = sorted(took[model]), sorted(took[proxy])
     NOTES.append(f"latency: {len(through)} pairs, direct p50 {at(direct, 0.5):.2f} p99 {at(direct, 0.99):.2f} ms,"
-                 f" through p50 {at(through, 0.5):.2f} p99 {at(through, 0.99):.2f} ms")  # fmt: skip
+                 f" through p50 {at(through, 0.5):.2f} p99 {at(through, 0.99):.2f} ms;"
+             f" {(cpu_s(pid) - spent) / len(through) * 1e6:.0f} us of CPU in the proxy for each")  # fmt: skip
     return [
         Claim("proxy: added p50 at 100 requests/s", at(through, 0.5) - at(direct, 0.5), "ms", 2.0),
         Claim("proxy: added p99 at 100 requests/s", at(through, 0.99) - at(direct, 0.99), "ms", 10.0),
@@ -421,6 +422,11 @@ def wait_for(port: int) -> None:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"nobody listens on port {port}")
+
+
+def cpu_s(pid: int) -> float:
+    """The CPU that all threads of a process took. Source: Linux, Documentation/scheduler/sched-stats."""
+    return sum(int(path.read_text("ascii").split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def memory_mb(pid: int) -> float:

@@ -13,7 +13,7 @@ import asyncio
 import http
 import json
 import logging
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from assay.core.errors import MalformedInput
 from assay.formats.http1 import END, Ends, Head, Reader, request_head, written
@@ -49,8 +49,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Waits for a first byte, but not for ever."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # other loops' transports are no subclass of it
         self._state.connections.add(self)
         self._within(SILENT_S)
 

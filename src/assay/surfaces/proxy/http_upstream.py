@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from assay.core.errors import MalformedInput
@@ -100,8 +100,7 @@ class _Connection(asyncio.Protocol):
     # --- what the event loop tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # other loops' transports are no subclass of it
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
