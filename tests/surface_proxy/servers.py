@@ -30,7 +30,7 @@ from assay.surfaces.proxy.connection import ClientConnection
 from assay.surfaces.proxy.gateway import Gateway
 from assay.surfaces.proxy.http_upstream import HttpUpstream
 from assay.surfaces.proxy.settings import Settings
-from assay.surfaces.proxy.watch import Event, Meter
+from assay.surfaces.proxy.watch import Event, Meter, Record
 
 POLICY = b"""
 firewall: assay/firewall/v1
@@ -164,13 +164,13 @@ def scripted(*scripts: Script) -> Iterator[Scripted]:
 
 @contextmanager
 def proxied(upstream: str, folder: Path, *, firewall: Callable[[], Any] | None = None, key: str = "", meters: tuple[Meter, ...] = (),
-            **settings: Any) -> Iterator[Proxy]:  # fmt: skip
+            record: Record | None = None, **settings: Any) -> Iterator[Proxy]:  # fmt: skip
     """The proxy in front of `upstream`, with the tests' policy unless another firewall is given."""
     given = replace(Settings(upstream), **settings)
     ready = firewall_of_tests()
     events: list[Event] = []
     gateway = Gateway(given, firewall or (lambda: ready), Account(folder / "budgets.sqlite"))
-    with served(ProxyApp(gateway, HttpUpstream(given), key, events.append, meters), ClientConnection) as url:
+    with served(ProxyApp(gateway, HttpUpstream(given), key, record or events.append, meters), ClientConnection) as url:
         yield Proxy(url, gateway, events)
 
 

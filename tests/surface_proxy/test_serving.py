@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from tests.support import make_workspace
 from tests.surface_proxy.servers import POLICY, chat, proxied, scripted, whole
 from tests.surface_proxy.test_clients import KEY
@@ -103,6 +105,54 @@ def command(folder: Path, upstream: str, *more: str) -> Iterator[tuple[str, str,
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
+
+
+def test_while_verdicts_cannot_be_written_nothing_passes(tmp_path: Path) -> None:
+    """The disk of the running command fills up, and is emptied again."""
+    asked = ASK | {"max_tokens": 10}
+    with (
+        make_workspace(tmp_path),
+        scripted(whole(chat("ok"))) as model,
+        command(tmp_path, model.url) as (url, admin, process),
+    ):
+        assert httpx.post(url + PATH, json=asked, timeout=60).status_code == 200
+        (spool,) = (tmp_path / "state").glob("verdicts-*.jsonl")
+        before, passed = spool.read_bytes(), len(model.requests)
+        room = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (len(before) + 10, room[1]))
+        for stream in (False, True):
+            answer = httpx.post(url + PATH, json=asked | {"stream": stream}, timeout=60)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "records_unavailable")
+        assert len(model.requests) == passed and spool.read_bytes() == before
+        assert 'refusals_total{api="chat",code="records_unavailable"} 2.0' in httpx.get(f"{admin}/metrics").text
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, room)
+        assert httpx.post(url + PATH, json=asked, timeout=60).status_code == 200
+        assert spool.read_bytes().startswith(before) and len(spool.read_bytes().splitlines()) == 4
+
+
+def test_while_too_many_verdicts_wait_for_the_ledger_nothing_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.surfaces.proxy.journal.MAX_WAITING", 4)
+    monkeypatch.setattr("assay.surfaces.proxy.journal.RETRY_S", 0.1)
+    monkeypatch.setattr("assay.app.firewall_records.MAX_RECORDS", 3)
+    with make_workspace(tmp_path) as (workspace, _), scripted(whole(chat("ok"))) as model:
+        said: list[str] = []
+        journal = Journal(tmp_path / "state", Records(workspace, "firewall"), said.append)
+        key = workspace.folder / "keys" / "runner.pem"
+        hidden = key.rename(tmp_path / "hidden")
+        with proxied(model.url, tmp_path, record=journal) as proxy:
+            proxy.gateway.is_recording = lambda: not journal.is_full
+            answers = [httpx.post(proxy.url + PATH, json=ASK) for _ in range(3)]
+            assert [answer.status_code for answer in answers] == [200, 200, 503] and len(model.requests) == 2
+            assert answers[-1].json()["error"]["code"] == "records_unavailable"
+            assert any("could not be written" in line for line in said)
+            hidden.rename(key)
+            until = time.monotonic() + 90
+            while journal.is_full and time.monotonic() < until:
+                time.sleep(0.05)
+            assert httpx.post(proxy.url + PATH, json=ASK).status_code == 200
+        journal.close()
 
 
 def test_the_command_serves_counts_and_remembers_what_was_spent_when_it_was_killed(tmp_path: Path) -> None:

@@ -28,14 +28,19 @@ class SpoolFile:
     descriptor: int
 
     def append(self, record: bytes) -> None:
-        """Hands one record to the system; it holds no line break.
+        """Hands one record to the system, or nothing of it; it holds no line break.
 
         Raises:
             OSError: the disk is full or gone.
         """
-        line = record + b"\n"
-        while line:
-            line = line[os.write(self.descriptor, line) :]
+        line, written = record + b"\n", 0
+        try:
+            while written < len(line):
+                written += os.write(self.descriptor, line[written:])
+        except OSError:
+            if written:  # or the next record would go on in the line of this one
+                os.ftruncate(self.descriptor, os.fstat(self.descriptor).st_size - written)
+            raise
 
     def sync(self) -> None:
         """Waits until what was appended is on the disk."""

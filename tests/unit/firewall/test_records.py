@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -101,6 +102,21 @@ def test_what_a_killed_process_had_recorded_reaches_the_ledger_once(tmp_path: Pa
         again = Records(workspace, "shop", spool)
         assert again.flush() == () and not file.exists()
         again.close()
+
+
+def test_a_record_that_does_not_fit_on_the_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    file = Spool(tmp_path).begin()
+    file.append(b"first")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            file.append(b"second, of which four characters fit")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    file.append(b"third")
+    assert file.records() == ([b"first", b"third"], False)
+    file.remove()
 
 
 def test_a_file_whose_process_lives_is_left_alone(tmp_path: Path) -> None:

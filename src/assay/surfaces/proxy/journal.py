@@ -22,6 +22,7 @@ from assay.surfaces.proxy.watch import Event
 
 MAX_FILE_BYTES = 16 << 20
 MAX_WAITING = 100_000
+RETRY_S = 5.0  # after the ledger could not be written
 PAUSE_S = 0.05  # how long a record may wait to outlive the machine; it outlives the process at once
 
 
@@ -82,18 +83,20 @@ class Journal:
             is_due = self._wake.wait(PAUSE_S)
             self._wake.clear()
             if is_due or time.monotonic() - flushed >= MAX_AGE_S:
-                self._tried(self._flush)
-                flushed = time.monotonic()
+                waits_s = 0.0 if self._tried(self._flush) else MAX_AGE_S - RETRY_S
+                flushed = time.monotonic() - waits_s
             self._tried(self._sync)
             self._tried(self._write)
         self._tried(self._flush)
         self._tried(self._write)
 
-    def _tried(self, work: Callable[[], None]) -> None:
+    def _tried(self, work: Callable[[], None]) -> bool:
         try:
             work()
         except (AssayError, OSError) as error:
             self._note(f"the firewall's events could not be written: {error}")
+            return False
+        return True
 
     def _flush(self) -> None:
         if self._records is not None:
