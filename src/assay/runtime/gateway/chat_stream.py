@@ -13,14 +13,15 @@ from assay.core.canonical import Json, compact
 from assay.core.errors import MalformedInput
 from assay.formats.sse import SseEvent
 from assay.runtime.gateway.guard import Guard, scanned
-from assay.runtime.gateway.provenance import FROM_MODEL
+from assay.runtime.gateway.provenance import FROM_MODEL, OUTPUT
 from assay.runtime.gateway.rewriting import MAX_CALLS, Call, Channels, Counted, Usage, read_event
-from assay.runtime.gateway.shapes import WORD, Items, Record, words
+from assay.runtime.gateway.shapes import WORD, Items, Record, is_name, words
 
 DONE: Final = "[DONE]"
 _MEMBERS: Final = frozenset("id object created model system_fingerprint service_tier usage choices".split())  # noqa: SIM905 - one line
 _OLD_CALL: Final = -1  # the index of `function_call`, which was there before there were several calls
 
+_HEAD: Final = Record({"id": WORD, "type": WORD, "name": OUTPUT})
 _CHUNK: Final = Record({
     **words("id object created model system_fingerprint service_tier"), "usage": FROM_MODEL,
     "choices": Items(Record({"index": WORD, "finish_reason": WORD, "delta": Record({"role": WORD}, rest=FROM_MODEL)}, rest=FROM_MODEL)),
@@ -99,6 +100,8 @@ class ChatStream:
         said: dict[str, Json] = {}
         for kind in [kind for kind in delta if kind != "role"]:
             text = delta.pop(kind)
+            if not is_name(kind):
+                raise MalformedInput("a delta of the stream has a member whose name is none")
             if isinstance(text, str):
                 released = self._channels.feed((index, kind), text)
                 if released or (not text and "role" in delta):
@@ -139,10 +142,12 @@ class ChatStream:
         return out
 
     def _judged(self, at: int, head: dict[str, Json], call: Call) -> dict[str, Json]:
-        arguments = self._guard.tool_call(call.name, call.text)
+        said: dict[str, Json] = {**head, "name": call.name}
+        scanned(said, _HEAD, self._guard)
+        arguments, name = self._guard.tool_call(call.name, call.text), said["name"]
         if head.get("type") == "custom":
-            return {"index": at, **head, "custom": {"name": call.name, "input": arguments}}
-        return {"index": at, **head, "function": {"name": call.name, "arguments": arguments}}
+            return {"index": at, **head, "custom": {"name": name, "input": arguments}}
+        return {"index": at, **head, "function": {"name": name, "arguments": arguments}}
 
     def _chunk(self, index: int, delta: dict[str, Json]) -> SseEvent:
         return _event({**self._envelope, "choices": [{"index": index, "delta": delta, "finish_reason": None}]})

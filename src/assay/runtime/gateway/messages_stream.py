@@ -27,6 +27,7 @@ _SHAPES: Final[dict[str, Shape]] = {
         "type": WORD, "usage": FROM_MODEL, "delta": Record({"stop_reason": WORD, "stop_sequence": OUTPUT}, rest=FROM_MODEL),
     }, rest=FROM_MODEL),
 }  # fmt: skip
+_STOP: Final = Record({"type": WORD, "index": WORD}, rest=FROM_MODEL)
 _SIGNATURE: Final = Record({
     "type": WORD, "index": WORD, "delta": Record({"type": WORD, "signature": Opaque()}),
 })  # fmt: skip
@@ -50,6 +51,7 @@ class MessagesStream:
         if kind == "content_block_delta":
             return self._delta(value)
         if kind == "content_block_stop":
+            scanned(value, _STOP, self._guard)
             return [*self._stopped(_index(value)), _event(value)]
         if kind in ("message_stop", "error"):
             self.is_ended = True

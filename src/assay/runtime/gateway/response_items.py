@@ -39,7 +39,9 @@ def redact_item(item: Json, guard: Guard) -> None:
     if not isinstance(item, dict):
         raise MalformedInput("an item of the output is no object")
     member = _CALLS.get(str(item.get("type")))
-    if member and isinstance(item.get(member), str) and item[member]:
+    if member and item.get(member):
+        if not isinstance(item[member], str):
+            raise MalformedInput("what a tool is called with is no text")
         name = item.get("name")
         item[member] = guard.tool_call(name if isinstance(name, str) else "", item[member])
     parts = [key for key in ("content", "summary") if isinstance(item.get(key), list)]

@@ -16,7 +16,7 @@ from assay.runtime.gateway.guard import Guard, scanned
 from assay.runtime.gateway.provenance import FROM_MODEL
 from assay.runtime.gateway.response_items import redact_item, redact_part, redact_response
 from assay.runtime.gateway.rewriting import MAX_CALLS, Call, Channels, Counted, Key, Usage, read_event
-from assay.runtime.gateway.shapes import Record, words
+from assay.runtime.gateway.shapes import Record, body_of, words
 
 TEXTS: Final = {
     "response.output_text": "text", "response.refusal": "refusal", "response.reasoning_text": "text",
@@ -32,16 +32,8 @@ _REST: Final = Record(
     words("type sequence_number item_id output_index content_index summary_index annotation_index"),
     rest=FROM_MODEL,
 )
-_PLACES: Final = (
-    "type",
-    "item_id",
-    "output_index",
-    "content_index",
-    "summary_index",
-    "command_index",
-    "sequence_number",
-    "logprobs",
-)
+_PLACE: Final = Record(words("type item_id output_index content_index summary_index command_index sequence_number"))
+_HELD: Final = ("item", "response", "part")  # objects that are redacted by themselves
 _ENDINGS: Final = ("response.completed", "response.failed", "response.incomplete", "error")
 _CLOSED: Final = ("response.audio.", "response.image_generation_call.partial_image")
 
@@ -92,30 +84,36 @@ class ResponsesStream:
             self._call(value)[1].add(text)
             return []
         key = _key(family, value)
-        self._last[key] = {member: value[member] for member in _PLACES if member in value}
+        self._last[key] = place = {member: value[member] for member in _PLACE.fields if member in value}
+        body_of(place, _PLACE)  # raises where a place is none
+        if "logprobs" in value:
+            place["logprobs"] = []
         said = self._channels.feed(key, text)
         return [{**self._last[key], "delta": said}] if said else []
 
     def _text_done(self, family: str, value: dict[str, Json]) -> list[dict[str, Json]]:
         out, member = self._rest(_key(family, value)), TEXTS[family]
-        if isinstance(value.get(member), str):
-            value[member] = self._guard.output(value[member])
-        return [*out, value]
+        text = value.pop(member, None)
+        if not isinstance(text, str):
+            raise MalformedInput("the end of a text of the stream has no text")
+        scanned(value, _REST, self._guard)
+        return [*out, {**value, member: self._guard.output(text)}]
 
     def _call_done(self, family: str, value: dict[str, Json]) -> list[dict[str, Json]]:
         """The whole call: the item that was held, one piece with all arguments, and the event itself."""
         added, call = self._call(value)
         member = CALLS[family]
-        said = value.get(member)
+        said = value.pop(member, None)
         name = value.get("name", call.name)
         whole = self._guard.tool_call(
             name if isinstance(name, str) else "", said if isinstance(said, str) else call.text
         )
         del self._calls[_whole_number(value, "output_index")]
+        scanned(value, _REST, self._guard)
         value[member] = whole
         piece = {key: value[key] for key in ("item_id", "output_index") if key in value}
         if added:
-            redact_item(added.get("item"), self._guard)
+            added = self._redacted(added)
         return [*([added] if added else []), {"type": f"{family}.delta", **piece, "delta": whole}, value]
 
     def _whole(self, kind: str, value: dict[str, Json]) -> list[dict[str, Json]]:
@@ -132,14 +130,18 @@ class ResponsesStream:
             out = [rest for key in self._channels.open_keys() for rest in self._rest(key)]
         if isinstance(response, dict):
             self.usage = self.usage.merged(Usage.of(response.get("usage")))
-            redact_response(response, self._guard)
-        if isinstance(item, dict):
-            redact_item(item, self._guard)
-        if isinstance(value.get("part"), dict):
-            redact_part(value["part"], self._guard)
-        rest = {key: found for key, found in value.items() if key not in ("item", "response", "part")}
+        return [*out, self._redacted(value)]
+
+    def _redacted(self, value: dict[str, Json]) -> dict[str, Json]:
+        for held, redact in zip(_HELD, (redact_item, redact_response, redact_part), strict=True):
+            if value.get(held) is None:
+                continue
+            if not isinstance(value[held], dict):
+                raise MalformedInput(f"an event of the stream has a {held} that is no object")
+            redact(value[held], self._guard)
+        rest = {key: found for key, found in value.items() if key not in _HELD}
         scanned(rest, _REST, self._guard)
-        return [*out, value | rest]
+        return value | rest
 
     def _call(self, value: dict[str, Json]) -> tuple[dict[str, Json], Call]:
         at = _whole_number(value, "output_index")

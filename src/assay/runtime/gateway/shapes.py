@@ -30,7 +30,10 @@ from assay.runtime.firewall.values import Role, Segment, Source
 
 MAX_PARTS = 20_000
 MAX_WORD = 256
+MAX_NAME = 32
 _IS_WORD = re.compile(r"[A-Za-z0-9._:/@+=#-]{0,256}").fullmatch
+# What a name of a member may be without being read as a text: too short for a value, or nothing but letters in lower case.
+_IS_NAME = re.compile(r"[a-z_]{1,64}|[A-Za-z_$][A-Za-z0-9_$.-]{0,15}").fullmatch
 _IS_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}").fullmatch
 
 Path = tuple[str | int, ...]
@@ -124,17 +127,21 @@ class Free(Shape):
     source: Source
 
     def walk(self, value: Json, path: Path, seen: Seen) -> None:
-        """One part a string, and one for each name of a member that is more than a word."""
+        """One part a string, and one for each name of a member that is more than a plain name."""
         if isinstance(value, str):
             seen.add(Part(path, value, self.role, self.source, is_loose=True))
         elif isinstance(value, dict):
             for key, item in value.items():
-                if not _IS_WORD(key):
-                    seen.add(Part(None, key, self.role, self.source, is_loose=True))
+                self.named(key, seen)
                 self.walk(item, (*path, key), seen)
         elif isinstance(value, list):
             for i, item in enumerate(value):
                 self.walk(item, (*path, i), seen)
+
+    def named(self, key: str, seen: Seen) -> None:
+        """The name of a member, where it could be a value."""
+        if not _IS_NAME(key):
+            seen.add(Part(None, key, self.role, self.source, is_loose=True))
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,7 @@ class Tokens(Shape):
         """What the tokens spell, what their bytes spell where that differs, and the alternatives side by side."""
         if value is None:
             return
+        _only_tokens(value, path)
         spelled = {"".join(_said(value, "token")), bytes(_said(value, "bytes")).decode("utf-8", "replace")}
         for text in sorted(spelled):
             seen.add(Part(path, text, self.role, self.source, is_derived=True))
@@ -196,7 +204,9 @@ class Record(Shape):
             shape = self.fields.get(key, self.rest)
             if shape is None:
                 raise unknown((*path, key), "this member is not known, so it is not scanned")
-            if key not in self.fields and not _IS_WORD(key):
+            if isinstance(shape, Free) and key not in self.fields:
+                shape.named(key, seen)
+            elif key not in self.fields and (not _IS_WORD(key) or len(key) > MAX_NAME):
                 raise unknown((*path, key[:40]), "the name of this member is no plain word")
             shape.walk(item, (*path, key), seen)
 
@@ -307,6 +317,28 @@ def unknown(path: Path, why: str) -> UnknownPart:
     place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")[:200]
     return UnknownPart(f"the firewall cannot look into {place or 'this body'}", why,
                        "leave it out, or see the reference of the firewall for the parts it knows", reason=place)  # fmt: skip
+
+
+_TOKEN_MEMBERS = frozenset(["content", "refusal", "token", "logprob", "bytes", "top_logprobs", "id", "rank"])
+
+
+def _only_tokens(value: Json, path: Path) -> None:
+    """Refuses what `_said` would not read: any string but a token, any other member."""
+    for key, item in value.items() if isinstance(value, dict) else [("", value)]:
+        if key not in _TOKEN_MEMBERS and (key or not isinstance(value, list)):
+            raise unknown((*path, key), "log probabilities have no such member")
+        if isinstance(item, str) and key != "token":
+            raise unknown((*path, key), "log probabilities hold no text but their tokens")
+        for inner in item if isinstance(item, list) else [item] if isinstance(item, dict) else ():
+            if isinstance(inner, dict):
+                _only_tokens(inner, (*path, key))
+            elif key != "bytes" or not isinstance(inner, int):
+                raise unknown((*path, key), "log probabilities hold tokens, their bytes and numbers")
+
+
+def is_name(key: str) -> bool:
+    """Whether the name of a member is plain enough to go through without being read as a text."""
+    return _IS_NAME(key) is not None
 
 
 def _said(value: Json, member: str) -> Iterator[Any]:
