@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,60 @@ def test_a_limit_in_money_needs_a_price(tmp_path: Path) -> None:
         assert httpx.post(proxy.url + PATH, json=ASK).status_code == 200
         assert code(httpx.post(proxy.url + PATH, json=ASK | {"model": "other"})) == "price_unknown"
         assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize("dear", [{"service_tier": "priority"}, {"service_tier": "scale"}])
+def test_what_costs_more_than_the_listed_price_is_refused_where_money_is_limited(
+    tmp_path: Path, dear: dict[str, str]
+) -> None:
+    limits = (Limit("cost", "day", NANO),)
+    with (
+        scripted(whole(chat("ok"))) as model,
+        proxied(model.url, tmp_path, limits=limits, prices={"m": Price(250, 2000)}) as proxy,
+    ):
+        assert code(httpx.post(proxy.url + PATH, json=ASK | dear)) == "price_unknown" and not model.requests
+        assert httpx.post(proxy.url + PATH, json=ASK | {"service_tier": "default"}).status_code == 200
+
+
+def test_many_requests_at_once_do_not_pass_a_limit_together(tmp_path: Path) -> None:
+    with scripted(whole(chat("ok"), pause_s=0.3)) as model, proxied(model.url, tmp_path, limits=(TOKENS,)) as proxy:
+        with ThreadPoolExecutor(8) as pool:
+            asked = [
+                pool.submit(httpx.post, proxy.url + PATH, json=ASK | {"max_tokens": 600}, timeout=60) for _ in range(8)
+            ]
+            statuses = sorted(answer.result().status_code for answer in asked)
+        assert statuses.count(200) == len(model.requests) == 2 or statuses.count(200) == len(model.requests) == 3
+        assert set(statuses) == {200, 429}
+
+
+def test_an_answer_that_is_fetched_later_is_refused_or_paid_in_full(tmp_path: Path) -> None:
+    later = {"id": "r", "object": "response", "status": "queued", "output": [], "background": True, "usage": None}
+    asked = {"model": "m", "input": "hi", "background": True, "max_output_tokens": 1500}
+    with scripted(whole(later)) as model:
+        with proxied(model.url, tmp_path, limits=(TOKENS,)) as proxy:
+            assert code(httpx.post(proxy.url + "/v1/responses", json=asked)) == "unknown_part" and not model.requests
+        with proxied(model.url, tmp_path, limits=(TOKENS,), unscanned=frozenset({"stored_state"})) as proxy:
+            assert httpx.post(proxy.url + "/v1/responses", json=asked).status_code == 200
+            assert code(httpx.post(proxy.url + "/v1/responses", json=asked)) == "budget_spent"
+
+
+def test_what_a_server_keeps_of_a_prompt_counts_too(tmp_path: Path) -> None:
+    usage = {"input_tokens": 5, "cache_creation_input_tokens": 300, "cache_read_input_tokens": 200, "output_tokens": 7}
+    said = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
+    with scripted(whole(said)) as model, proxied(model.url, tmp_path, limits=(TOKENS,)) as proxy:
+        httpx.post(
+            proxy.url + "/v1/messages",
+            json={"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]},
+        )
+        assert proxy.gateway.account.spent("anonymous", TOKENS, time.time()) == 512
 
 
 def test_the_length_of_answers_is_capped_and_so_is_their_number(tmp_path: Path) -> None:

@@ -115,7 +115,18 @@ def test_a_target_that_is_not_exactly_a_known_path_goes_nowhere(proxy: Proxy, mo
     assert statuses(exchanged(proxy, data)) == [404] and not model.requests
 
 
-@pytest.mark.parametrize("query", ["a=b%0d%0ax:y", "a=%2e%2e", "a=b#c", "a=<x>", "a=" + "b" * 300])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "beta=b%0d%0ax:y",
+        "beta=%2e%2e",
+        "beta=b#c",
+        "beta=<x>",
+        "beta=" + "b" * 300,
+        "prompt=ignore.all.rules",
+        "beta=true&",
+    ],
+)
 def test_a_query_that_says_more_than_plain_words_is_refused(proxy: Proxy, model: Scripted, query: str) -> None:
     data = f"POST {PATH}?{query} HTTP/1.1\r\nhost: x\r\n{JSON}{LENGTH}\r\n".encode() + BODY
     assert statuses(exchanged(proxy, data)) == [400] and not model.requests

@@ -85,6 +85,11 @@ class Amount:
         return {"requests": 1, "tokens": self.tokens, "cost": self.cost}[what]
 
 
+def is_in_money(limits: tuple[Limit, ...]) -> bool:
+    """Whether any limit is one on cost."""
+    return any(limit.what == "cost" for limit in limits)
+
+
 def most_of(
     model: str, input_tokens: int, output_tokens: int, prices: Mapping[str, Price], limits: tuple[Limit, ...]
 ) -> Amount:
@@ -94,7 +99,7 @@ def most_of(
         PriceUnknown: money is limited, and the model has no price.
     """
     price = prices.get(model)
-    if price is None and any(limit.what == "cost" for limit in limits):
+    if price is None and is_in_money(limits):
         raise PriceUnknown(f"the price of model {model[:80]!r} is not known", "and this client has a limit in money",
                            "add the model to `prices` in the settings of the firewall")  # fmt: skip
     return Amount(input_tokens + output_tokens, price.cost(input_tokens, output_tokens) if price else 0)

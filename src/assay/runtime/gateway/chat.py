@@ -64,7 +64,7 @@ _TOOLS: Final = Items(Tagged("type", {
 
 _SCALARS = words(
     "model frequency_penalty presence_penalty logprobs top_logprobs max_tokens max_completion_tokens n parallel_tool_calls"
-    " prompt_cache_key prompt_cache_retention reasoning_effort seed service_tier store stream temperature top_p top_k min_p verbosity"
+    " prompt_cache_retention reasoning_effort seed service_tier store stream temperature top_p top_k min_p verbosity"
     " repetition_penalty"
 )
 
@@ -81,7 +81,7 @@ REQUEST: Final = Record({
     "logit_bias": Either(record=Record({}, rest=WORD)),
     "stream_options": Either(record=Record({}, rest=WORD)),
     "prompt_cache_options": Either(record=Record({}, rest=WORD)),
-    "stop": STOP, "user": USER, "safety_identifier": USER, "metadata": FROM_USER,
+    "stop": STOP, "user": USER, "safety_identifier": USER, "prompt_cache_key": USER, "metadata": FROM_USER,
     "audio": Closed("audio", "spoken answers are not looked into"),
     "web_search_options": Closed("hosted_tools", "what the server looks up does not pass through here"),
     "moderation": Either(record=Record({}, rest=FROM_OPERATOR)),

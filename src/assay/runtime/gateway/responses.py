@@ -77,8 +77,8 @@ _TOOLS: Final = Items(Tagged("type", {
 }, rest=_HOSTED))  # fmt: skip
 
 _SCALARS = words(
-    "model background max_output_tokens max_tool_calls parallel_tool_calls prompt_cache_key prompt_cache_retention service_tier store"
-    " stream temperature top_logprobs top_p truncation"
+    "model max_output_tokens max_tool_calls parallel_tool_calls prompt_cache_retention service_tier store stream temperature"
+    " top_logprobs top_p truncation"
 )
 
 REQUEST: Final = Record({
@@ -90,8 +90,9 @@ REQUEST: Final = Record({
     "text": Either(record=FROM_OPERATOR),
     "reasoning": _WORDS, "stream_options": _WORDS, "prompt_cache_options": _WORDS,
     "include": Either(items=Items(WORD)),
-    "user": USER, "safety_identifier": USER, "metadata": FROM_USER,
+    "user": USER, "safety_identifier": USER, "prompt_cache_key": USER, "metadata": FROM_USER,
     "moderation": Either(record=Record({}, rest=FROM_OPERATOR)),
+    "background": Closed("stored_state", "an answer that is fetched later does not pass through here"),
     "previous_response_id": _STORED, "conversation": _STORED, "prompt": _STORED,
 })  # fmt: skip
 
@@ -103,8 +104,8 @@ OUTPUT_ITEM: Final = Tagged("type", {
 
 # NOTE: an answer repeats instructions and tools of its request; those were scanned on the way in, as the operator's.
 ANSWER: Final = Record({
-    **_SCALARS, "id": WORD, "object": WORD, "created_at": WORD, "completed_at": WORD, "status": WORD, "usage": FROM_MODEL,
+    **_SCALARS, "id": WORD, "object": WORD, "background": WORD, "created_at": WORD, "completed_at": WORD, "status": WORD, "usage": FROM_MODEL,
     "output": Items(OUTPUT_ITEM),
     "instructions": Either(text=OPERATOR, items=FROM_OPERATOR), "tools": Either(items=FROM_OPERATOR), "text": Either(record=FROM_OPERATOR),
-    "tool_choice": Either(text=WORD, record=FROM_OPERATOR), "metadata": FROM_USER, "user": USER, "safety_identifier": USER,
+    "tool_choice": Either(text=WORD, record=FROM_OPERATOR), "metadata": FROM_USER, "user": USER, "safety_identifier": USER, "prompt_cache_key": USER,
 }, rest=FROM_MODEL)  # fmt: skip

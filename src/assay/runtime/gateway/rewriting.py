@@ -38,7 +38,10 @@ class Usage:
         """Reads a `usage` object of any of the APIs."""
         if not isinstance(value, dict):
             return cls()
-        return cls(_count(value, "prompt_tokens", "input_tokens"), _count(value, "completion_tokens", "output_tokens"))
+        given = _count(value, "prompt_tokens", "input_tokens")
+        if given is not None:  # Anthropic counts what it keeps of a prompt, or had kept, beside the rest
+            given += sum(_count(value, f"cache_{how}_input_tokens") or 0 for how in ("creation", "read"))
+        return cls(given, _count(value, "completion_tokens", "output_tokens"))
 
     def merged(self, newer: Usage) -> Usage:
         """The newer counts where there are any."""

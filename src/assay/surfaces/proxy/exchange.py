@@ -18,7 +18,7 @@ from assay.core.canonical import Json, compact
 from assay.core.errors import AssayError, MalformedInput
 from assay.formats.sse import SseEvent, SseReader, sse_frame
 from assay.runtime.budget.account import Reservation
-from assay.runtime.budget.limits import Amount, most_of
+from assay.runtime.budget.limits import Amount, PriceUnknown, is_in_money, most_of
 from assay.runtime.gateway.apis import Api, context_of, is_streamed, read_answer, read_request
 from assay.runtime.gateway.canaries import canary_of, planted
 from assay.runtime.gateway.guard import Blocked, Guard, scanned
@@ -36,6 +36,12 @@ T = TypeVar("T")
 CHARS_PER_TOKEN = 16  # more than any tokenizer puts into one token on average
 MAX_ERROR_BYTES = 64 << 10
 _STREAM = "text/event-stream"
+_UNFINISHED = ("queued", "in_progress")
+_USUAL = {
+    "service_tier": ("auto", "default", "flex", "standard_only"),
+    "speed": ("standard",),
+    "inference_geo": ("global",),
+}
 
 
 @dataclass
@@ -110,6 +116,10 @@ class Exchange:
         if choices > self._settings.max_choices:
             raise Refusal(400, "too_many_choices", f"at most {self._settings.max_choices} choices may be asked for")
         limits = self._caller.limits
+        if is_in_money(limits) and (dear := _dearer(value)):
+            raise PriceUnknown(
+                f"the price of `{dear}` is not known", "and this client has a limit in money", "leave it out"
+            )
         adds_usage = bool(limits) and wants_stream and self._api.name == "chat" and not value.get("stream_options")
         if adds_usage:
             value["stream_options"] = {"include_usage": True}
@@ -149,7 +159,8 @@ class Exchange:
             bound = min(bound, 6 * order.max_chars + len(order.body) * 2 + 65536)
         data = await _read(answer, bound)
         value = read_answer(data, bound)
-        self._settle(order, _billed(Usage.of(value.get("usage")), len(data) if self._api.limits else 0))
+        if value.get("status") not in _UNFINISHED:  # else what it costs is never seen here, and stays spent in full
+            self._settle(order, _billed(Usage.of(value.get("usage")), len(data) if self._api.limits else 0))
         await self._off_loop(len(data), lambda: self._api.judge(value, guard))
         body = compact(value).encode()
         self._watch.said(value)
@@ -223,6 +234,12 @@ class Exchange:
         said = bill.output_tokens or 0
         price = self._settings.prices.get(order.model)
         self._gateway.settle(self._reservation, Amount(given + said, price.cost(given, said) if price else 0))
+
+
+def _dearer(request: dict[str, Json]) -> str:
+    """The member of a request that asks for more than the listed price buys; "" where none does."""
+    asked = (name for name, usual in _USUAL.items() if request.get(name) is not None and request[name] not in usual)
+    return next(asked, "")
 
 
 def _billed(usage: Usage, output_bytes: int) -> Usage:
