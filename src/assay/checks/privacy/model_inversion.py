@@ -151,17 +151,10 @@ def _measured(
 
     after, before = (correlation(part, scene.means[found.place]) for part in (found.image, found.start))
     gain = mean_interval(after - before)
-    about = f"{after.mean():.3f} found, {before.mean():.3f} by chance"
     yield measured(
-        "inversion_similarity",
-        gain,
-        "correlation",
-        "mean",
-        better="lower",
-        about=about,
-        threat_model=threat,
-        valid=valid,
-    )
+        "inversion_similarity", gain, "correlation", "mean", better="lower", threat_model=threat, valid=valid,
+        about=f"{after.mean():.3f} found, {before.mean():.3f} by chance",
+    )  # fmt: skip
     if recognised is None:
         yield Skipped("inversion_recognised", "the test rows have one class only, so nobody else can judge")
         return

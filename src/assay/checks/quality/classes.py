@@ -49,9 +49,7 @@ def classes(examined: Subject, context: Context) -> Iterator[Outcome]:
     of_all = ((metric, Measure(name)) for metric, name in OF_ALL.items())
     for name, measure in (*of_one, *of_all):
         found = cells_interval(label, pred, measure, context.seed)
-        unit, limit = (
-            "share" if name != "mcc" else "correlation",
-            {"measure": measure.name, "positive": measure.positive},
-        )
+        unit = "correlation" if name == "mcc" else "share"
+        limit = {"measure": measure.name, "positive": measure.positive}
         yield measured(name, found, unit, "cells", table=sha256(table.data), limit=limit)
     yield Progress(rows.n, rows.n, "done")
