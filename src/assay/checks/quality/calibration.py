@@ -57,12 +57,8 @@ def _brier(examined: Subject, scores: Floats) -> Iterator[Table | Measurement]:
 
     rows = examined.rows
     errors = squared_errors(scores, rows.target)
-    columns = {
-        "value": errors,
-        "label": rows.target,
-        "score": scores.max(axis=1),
-        "ok": scores.argmax(axis=1) == rows.target,
-    }
+    columns = {"value": errors, "label": rows.target, "score": scores.max(axis=1)}
+    columns["ok"] = scores.argmax(axis=1) == rows.target
     table = outcome_table(rows.ids, columns, {"check": ID, "dataset": rows.dataset})
     yield table
     found = mean_interval(errors)

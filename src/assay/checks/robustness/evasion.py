@@ -164,13 +164,7 @@ def _measured(
     ok, queries = right.copy(), np.zeros(rows.n, np.int64)
     ok[right], queries[right] = ~worst.fooled, worst.queries
     columns = {"ok": ok, "label": rows.target, "flag": right, "queries": queries}
-    header = {
-        "check": ID,
-        "dataset": rows.dataset,
-        "threat_model": threat,
-        "seed": context.seed,
-        "fooled_by": worst.by,
-    }
+    header = {"check": ID, "dataset": rows.dataset, "threat_model": threat, "seed": context.seed, "fooled_by": worst.by}
     table = outcome_table(rows.ids, columns, header)
     yield table
     fooled_by = ", ".join(f"{name} {count}" for name, count in worst.by.items())

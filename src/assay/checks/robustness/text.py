@@ -80,13 +80,8 @@ class Change:
 def _attacked(predictor: Predictor, rows: EvaluationRows, kinds: list[str], context: Context) -> Iterator[Outcome]:
     import numpy as np
 
-    options = context.options
-    limits = Limits(
-        int(options.get("queries", 200)),
-        float(options.get("max_share", 0.2)),
-        kinds,
-        dict(options.get("synonyms") or {}),
-    )
+    queries, share = int(context.options.get("queries", 200)), float(context.options.get("max_share", 0.2))
+    limits = Limits(queries, share, kinds, dict(context.options.get("synonyms") or {}))
     right = predictor.labels(rows.features) == rows.target
     changes: list[Change] = []
     places = np.flatnonzero(right)
