@@ -89,6 +89,10 @@ LENGTH = f"content-length: {len(BODY)}\r\n"
     ("content-type: text/plain\r\n" + LENGTH, BODY, "content_type"),
     ("content-type: application/json; charset=utf-16\r\n" + LENGTH, BODY, "content_type"),
     (JSON + LENGTH + "authorization: Bearer a\r\nx-api-key: b\r\n", BODY, "two_keys"),
+    *[(JSON + LENGTH + f"content-encoding: {packed}\r\n", BODY, "content_encoding") for packed in ("deflate", "br", "identity, gzip", "x-gzip")],
+    *[(f"content-type: {kind}\r\n{LENGTH}", BODY, "content_type") for kind in (
+        "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/json; charset=utf-8; charset=utf-16", "text/json",
+        "application/json; charset=utf-7", "application/json, text/plain", "application/json; x=y", "")],
     (JSON + "content-length: 10000000\r\n", b"", "request_too_large"),
 ])  # fmt: skip
 def test_what_two_readers_could_understand_in_two_ways_is_refused(
@@ -102,6 +106,10 @@ def test_what_two_readers_could_understand_in_two_ways_is_refused(
 @pytest.mark.parametrize("body", [
     b"{", b"[]", b'{"model": "m", "model": "n", "messages": []}', b'{"messages": NaN}', b"\xff\xfe{}",
     b'{"messages": ' + b"[" * 40 + b"]" * 40 + b"}", b'{"messages": [{"role": "user", "content": "\\ud800"}]}',
+    b"\xef\xbb\xbf" + BODY, BODY.decode().encode("utf-16"), BODY.decode().encode("utf-32-le"), b'{"messages": [], "seed": 1e999}', BODY + b"{}",
+    b'{"messages": [], "seed": 12345678901234567890}', b'{"model": "a", "\\u006dodel": "b", "messages": []}', b"// comment\n" + BODY,
+    b'{"messages": [{"role": "user", "content": "a", "content": "b"}]}', b'{"messages": [{"role": "user", "content": "\xc0\xaf"}]}', b"'x'",
+    b'{"messages": [], "Messages": []}', b'{"messages": [], "seed": 01}', b'{"messages": [],}',
     b'{"messages": [], "stream": 1}', b'{"messages": [], "max_tokens": "many"}', b'{"messages": [], "n": 0}',
 ])  # fmt: skip
 def test_malformed_requests_are_refused_and_go_nowhere(proxy: Proxy, model: Scripted, body: bytes) -> None:
