@@ -109,7 +109,7 @@ _ATTACKS = {
     "spaced": "|".join(r"[\s.\-_*]{1,3}".join(re.escape(word.replace(" ", ""))) for word in _WORDS),
     "leet": "|".join("".join(_LEET.get(c, re.escape(c)) for c in word) for word in _WORDS),
 }
-_TURNED = PatternSet(list(_ATTACKS.items()))
+_TURNED = PatternSet([*_ATTACKS.items(), *((f"words {how}", "|".join(words)) for how, words in _CIPHERED.items())])
 _UNLEET = tuple(zip("4@31!|05$7+98", "aaeiiiossttgb", strict=True))
 _SPACED = Pattern(r"((?:\b\w[\s.\-_*]{1,3}){4,}\w\b)")
 
@@ -146,7 +146,7 @@ def _readable(data: bytes | None) -> str:
 def _turned(text: str, plain: str) -> Iterator[Piece]:
     found = _TURNED.found_in(utf8(plain))
     for how in _ATTACKS:
-        is_marked = _is_marked(how, plain)
+        is_marked = (how not in _CIPHERED or f"words {how}" in found) and _is_marked(how, plain)
         if how not in found and not is_marked:
             continue
         if how == "spaced":
@@ -165,10 +165,10 @@ def _turned(text: str, plain: str) -> Iterator[Piece]:
 def _is_marked(how: str, plain: str) -> bool:
     """Whether a sentence stands in this cipher: two common words of it, or many words near each other with signs for letters.
 
-    Most texts are through after a search for a few words and a count of signs.
+    Most texts are through after a search for a few words, which the caller does for all ciphers at once, and a count of signs.
     """
     if how in _CIPHERED:
-        return any(word in plain for word in _CIPHERED[how]) and len(_COUNTED[how].spans(plain)) >= 2
+        return len(_COUNTED[how].spans(plain)) >= 2
     data = utf8(plain)
     if how != "leet" or len(data) - len(data.translate(None, _SIGNS)) < _LEAST_WORDS:
         return False
