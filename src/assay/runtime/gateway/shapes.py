@@ -112,11 +112,12 @@ class Word(Shape):
 
     def walk(self, value: Json, path: Path, seen: Seen) -> None:
         """No part."""
-        if isinstance(value, str):
-            if not _IS_WORD(value):
-                raise unknown(path, f"expected a name or id of at most {MAX_WORD} plain characters")
-        elif isinstance(value, (dict, list)):
-            raise unknown(path, "expected a single value")
+        if not _fits_word(value):
+            raise unknown(path, f"expected a number, or a name or id of at most {MAX_WORD} plain characters")
+
+
+def _fits_word(value: Json) -> bool:
+    return _IS_WORD(value) is not None if isinstance(value, str) else not isinstance(value, (dict, list))
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,8 @@ class Record(Shape):
             raise unknown(path, "expected an object")
         for key, item in value.items():
             shape = self.fields.get(key, self.rest)
+            if shape is WORD and key in self.fields and _fits_word(item):
+                continue  # most members are such; no path is made for them
             if shape is None:
                 raise unknown((*path, key), "this member is not known, so it is not scanned")
             if isinstance(shape, Free) and key not in self.fields:

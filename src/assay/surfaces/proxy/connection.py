@@ -61,6 +61,7 @@ class ClientConnection(asyncio.Protocol):
         self._writable.set()
         if self._exchange is not None:
             self._exchange.abandon()
+            self._state.tasks.discard(self._exchange.task)  # one that never began has no end of its own
 
     def data_received(self, data: bytes) -> None:
         """Reads on, unless a request is being answered; then little more may come."""
@@ -113,6 +114,7 @@ class ClientConnection(asyncio.Protocol):
         """One request was answered; the rest of its body is read past before the next one begins."""
         exchange.is_over = True
         self._state.total_requests += 1
+        self._state.tasks.discard(exchange.task)
         if self._is_refused or self._transport.is_closing():
             return
         if not is_whole:
@@ -143,10 +145,8 @@ class ClientConnection(asyncio.Protocol):
     def _begin(self, head: Head) -> None:
         self._due = 0.0
         self._exchange = exchange = _Exchange(self, head)
-        task = self._loop.create_task(exchange.run(self._app))
-        exchange.task = task
-        self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
+        exchange.task = self._loop.create_task(exchange.run(self._app))
+        self._state.tasks.add(exchange.task)
 
     def _exchange_read(self) -> None:
         assert self._exchange is not None

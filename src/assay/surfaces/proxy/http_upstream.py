@@ -10,8 +10,7 @@ import asyncio
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
 from typing import Final, cast
 from urllib.parse import urlsplit
 
@@ -49,8 +48,10 @@ class HttpUpstream:
             raise Refusal(400, "malformed_request", "the request cannot be sent on", error.why) from error
         connection = self._kept() or await self._connected()
         try:
-            with _translated():
-                head = await connection.ask(request + body)
+            head = await connection.ask(request + body)
+        except (OSError, MalformedInput) as error:
+            connection.close()
+            raise _translated(error) from error
         except BaseException:
             connection.close()
             raise
@@ -190,9 +191,11 @@ class _HttpAnswer:
         self._is_last = head.is_old or "close" in self.headers.get("connection", "").lower()
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        with _translated():
+        try:
             while isinstance(event := await self._connection.event(), bytes):
                 yield event
+        except (OSError, MalformedInput) as error:
+            raise _translated(error) from error
 
     async def close(self) -> None:
         if self._connection.is_reusable(is_last=self._is_last):
@@ -201,12 +204,8 @@ class _HttpAnswer:
             self._connection.close()
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turns what can go wrong with a connection into refusals."""
-    try:
-        yield
-    except TimeoutError as error:
-        raise Refusal(504, "upstream_timeout", "the model's server did not answer in time") from error
-    except (OSError, MalformedInput) as error:
-        raise Refusal(502, "upstream_cut", "the model's server broke off") from error
+def _translated(error: OSError | MalformedInput) -> Refusal:
+    """What went wrong with a connection, as a refusal."""
+    if isinstance(error, TimeoutError):
+        return Refusal(504, "upstream_timeout", "the model's server did not answer in time")
+    return Refusal(502, "upstream_cut", "the model's server broke off")

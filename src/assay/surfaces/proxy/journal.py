@@ -54,6 +54,8 @@ class Journal:
         Raises:
             Refusal: it cannot be written, so the verdict must not be acted on.
         """
+        if event.verdict is not None and self._records is None:
+            return
         about: dict[str, Any] = {"api": event.api, "client": event.client, **event.about}
         if event.verdict is None:
             with self._lock:
