@@ -151,6 +151,12 @@ def test_a_client_that_waits_to_be_told_is_told_to_go_on(proxy: Proxy, model: Sc
         assert statuses(connection.recv(65536)) == [200] and len(model.requests) == 1
 
 
+def test_a_client_that_was_not_told_to_go_on_is_let_go(proxy: Proxy, model: Scripted) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\n{JSON}content-length: 5000000\r\nexpect: 100-continue\r\n\r\n".encode()
+    answer = exchanged(proxy, head + SMUGGLED)
+    assert statuses(answer) == [413] and b"connection: close" in answer and not model.requests
+
+
 def test_a_stream_to_a_client_of_the_old_version_ends_with_its_connection(proxy: Proxy, model: Scripted) -> None:
     model.says(stream(*spoken("hello")))
     body = json.dumps(ASK | {"stream": True}).encode()

@@ -214,10 +214,9 @@ class _Exchange:
     def __init__(self, connection: ClientConnection, head: Head) -> None:
         self._connection, self._head = connection, head
         self.is_last = head.is_old or head.length is Ends.UNCLEAR or _asks_for(head, b"connection", b"close")
-        self.is_read = self.is_begun = False
-        self.is_answered = self.is_over = (
-            False  # the last piece was handed over; and it was taken, or the exchange failed
-        )
+        self.is_read = self._is_given = False  # the whole body is here; the application has it
+        self.is_begun = self.is_answered = False  # the first piece of the answer was handed over; the last was
+        self.is_over = False  # the last piece was taken, or the exchange failed
         self.task: asyncio.Task[None] | None = None
         self._expects = _asks_for(head, b"expect", b"100-continue") and not head.is_old
         self._pieces: list[bytes] = []
@@ -273,9 +272,11 @@ class _Exchange:
         }  # fmt: skip
 
     async def receive(self) -> Message:
-        """What has come of the body; once that was read and answered the client is as good as gone."""
+        """What has come of the body. After its end there is nothing to wait for: the task of a client that goes is cancelled."""
         if self.is_answered:
             return {"type": "http.disconnect"}
+        if self._is_given:
+            await asyncio.get_running_loop().create_future()
         if self._expects and not (self.is_read or self._pieces):
             await self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects = False
@@ -283,6 +284,7 @@ class _Exchange:
             self._connection.resume()
             self._arrived = asyncio.get_running_loop().create_future()
             await self._arrived
+        self._is_given = self.is_read
         return {"type": "http.request", "body": self._taken(), "more_body": not self.is_read}
 
     def _taken(self) -> bytes:
@@ -312,6 +314,8 @@ class _Exchange:
         self._is_chunked = said is None and not self._head.is_old
         if self._is_chunked:
             fields.append((b"transfer-encoding", b"chunked"))
+        # A client that was never told to go on may leave its body out, and what comes next could be either.
+        self.is_last = self.is_last or self._expects
         if self.is_last:
             fields.append((b"connection", b"close"))
         return written(_LINES.get(status, b"HTTP/1.1 %d Unknown" % status), fields)
