@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -59,6 +60,17 @@ def test_a_declared_fail_open_goes_on_and_is_recorded() -> None:
 def test_a_deadline_of_nothing_is_a_time_out() -> None:
     verdict = Firewall(policy_of("{a: {action: flag, deadline_ms: 0}}"), {"a": marks()}).check(Segment("x"))
     assert verdict.action is Action.BLOCK and verdict.scanners[0].state is State.TIMED_OUT
+
+
+def test_what_a_scanner_of_this_process_answers_late_still_counts() -> None:
+    """A starved machine refuses nothing that was looked at."""
+
+    def slow(subject: Subject) -> list[Mark]:
+        time.sleep(0.02)
+        return [Mark("r", 0, 1)]
+
+    verdict = Firewall(policy_of("{a: {action: redact, deadline_ms: 1}}"), {"a": slow}).check(Segment("x"))
+    assert verdict.action is Action.REDACT and not verdict.undecided and verdict.scanners[0].took_us > 1000
 
 
 def test_a_missing_scanner_an_unknown_route_and_a_strange_segment_are_undecided() -> None:

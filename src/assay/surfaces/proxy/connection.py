@@ -60,8 +60,7 @@ class ClientConnection(asyncio.Protocol):
             self._timer.cancel()
         self._writable.set()
         if self._exchange is not None:
-            self._exchange.abandon()
-            self._state.tasks.discard(self._exchange.task)  # one that never began has no end of its own
+            self._abandon(self._exchange)
 
     def data_received(self, data: bytes) -> None:
         """Reads on, unless a request is being answered; then little more may come."""
@@ -148,6 +147,12 @@ class ClientConnection(asyncio.Protocol):
         exchange.task = self._loop.create_task(exchange.run(self._app))
         self._state.tasks.add(exchange.task)
 
+    def _abandon(self, exchange: _Exchange) -> None:
+        """Stops what is done for a client that is gone."""
+        if exchange.task is not None and not exchange.is_answered:
+            exchange.task.add_done_callback(self._state.tasks.discard)  # one that never began has no end of its own
+            exchange.task.cancel()
+
     def _exchange_read(self) -> None:
         assert self._exchange is not None
         self._exchange.read_whole()
@@ -171,7 +176,7 @@ class ClientConnection(asyncio.Protocol):
         """What is no HTTP is told so, unless an answer is on its way already."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None and not exchange.is_answered:
-            exchange.abandon()
+            self._abandon(exchange)
             if exchange.is_begun:
                 self._transport.abort()
                 return
@@ -240,11 +245,6 @@ class _Exchange:
         """The body is there."""
         self.is_read = True
         self._wake()
-
-    def abandon(self) -> None:
-        """The client is gone."""
-        if self.task is not None and not self.is_answered:
-            self.task.cancel()
 
     def _wake(self) -> None:
         if self._arrived is not None and not self._arrived.done():
