@@ -10,20 +10,18 @@ goes away while its request is answered, the task of that request is cancelled.
 from __future__ import annotations
 
 import asyncio
-import http
 import json
-import logging
 from typing import Any, Final, cast
 
 from assay.core.errors import MalformedInput
-from assay.formats.http1 import END, Ends, Head, Reader, request_head, written
-from assay.surfaces.proxy.upstream import App, Message
+from assay.formats.http1 import END, Head, Reader, request_head, written
+from assay.surfaces.proxy.exchanged import LINES, Exchanged
+from assay.surfaces.proxy.upstream import App
 
 SILENT_S: Final = 75.0  # without a byte between requests
 HEAD_S: Final = 20.0  # from the first byte of a request to the end of its head, or for a body that nobody waits for
 LINGER_S: Final = 2.0  # for a client to read the last answer before the connection is cut
 HIGH_BYTES: Final = 64 << 10  # what may wait to be read
-_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in http.HTTPStatus}
 
 
 class ClientConnection(asyncio.Protocol):
@@ -38,7 +36,7 @@ class ClientConnection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._reader = Reader(request_head)
         self._transport: asyncio.Transport
-        self._exchange: _Exchange | None = None
+        self._exchange: Exchanged | None = None
         self._is_last = self._is_paused = self._is_refused = False
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -109,7 +107,7 @@ class ClientConnection(asyncio.Protocol):
             self._is_paused = False
             self._transport.resume_reading()
 
-    def ended(self, exchange: _Exchange, *, is_whole: bool) -> None:
+    def ended(self, exchange: Exchanged, *, is_whole: bool) -> None:
         """One request was answered; the rest of its body is read past before the next one begins."""
         exchange.is_over = True
         self._state.total_requests += 1
@@ -143,11 +141,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _begin(self, head: Head) -> None:
         self._due = 0.0
-        self._exchange = exchange = _Exchange(self, head)
+        self._exchange = exchange = Exchanged(self, head)
         exchange.task = self._loop.create_task(exchange.run(self._app))
         self._state.tasks.add(exchange.task)
 
-    def _abandon(self, exchange: _Exchange) -> None:
+    def _abandon(self, exchange: Exchanged) -> None:
         """Stops what is done for a client that is gone."""
         if exchange.task is not None and not exchange.is_answered:
             exchange.task.add_done_callback(self._state.tasks.discard)  # one that never began has no end of its own
@@ -187,7 +185,7 @@ class ClientConnection(asyncio.Protocol):
             (b"content-length", b"%d" % len(body)),
             (b"connection", b"close"),
         ]
-        self._transport.write(written(_LINES[400], fields) + body)
+        self._transport.write(written(LINES[400], fields) + body)
         self._say_goodbye()
 
     def _say_goodbye(self) -> None:
@@ -211,128 +209,3 @@ class ClientConnection(asyncio.Protocol):
             self._timer = self._loop.call_at(self._due, self._look)
         elif self._due:
             self._transport.abort() if self._is_refused else self._transport.close()
-
-
-class _Exchange:
-    """One request and its answer, as ASGI has them."""
-
-    def __init__(self, connection: ClientConnection, head: Head) -> None:
-        self._connection, self._head = connection, head
-        self.is_last = head.is_old or head.length is Ends.UNCLEAR or _asks_for(head, b"connection", b"close")
-        self.is_read = self._is_given = False  # the whole body is here; the application has it
-        self.is_begun = self.is_answered = False  # the first piece of the answer was handed over; the last was
-        self.is_over = False  # the last piece was taken, or the exchange failed
-        self.task: asyncio.Task[None] | None = None
-        self._expects = _asks_for(head, b"expect", b"100-continue") and not head.is_old
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._arrived: asyncio.Future[None] | None = None
-        self._start: bytes = b""
-        self._left: int | None = None  # of the body of an answer with a length
-        self._is_chunked = False
-
-    # --- from the connection
-
-    def take(self, piece: bytes) -> int:
-        """A piece of the body; says how much waits. After the answer it is dropped."""
-        if not self.is_answered:
-            self._pieces.append(piece)
-            self._size += len(piece)
-            self._wake()
-        return self._size
-
-    def read_whole(self) -> None:
-        """The body is there."""
-        self.is_read = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
-
-    # --- the application's side
-
-    async def run(self, app: App) -> None:
-        """Answers the request, whatever becomes of it."""
-        try:
-            await app(self._scope(), self.receive, self.send)
-        except Exception:
-            logging.getLogger("uvicorn.error").exception("a request ended in a fault")
-        finally:
-            if not self.is_over:
-                self.is_answered = True
-                self._connection.ended(self, is_whole=False)
-
-    def _scope(self) -> Message:
-        path, _, query = self._head.target.partition(b"?")
-        return {
-            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.0" if self._head.is_old else "1.1",
-            "scheme": "http", "method": self._head.method, "path": path.decode("ascii"), "raw_path": path, "query_string": query,
-            "root_path": "", "headers": self._head.fields, "client": None, "server": None,
-        }  # fmt: skip
-
-    async def receive(self) -> Message:
-        """What has come of the body. After its end there is nothing to wait for: the task of a client that goes is cancelled."""
-        if self.is_answered:
-            return {"type": "http.disconnect"}
-        if self._is_given:
-            await asyncio.get_running_loop().create_future()
-        if self._expects and not (self.is_read or self._pieces):
-            await self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._expects = False
-        while not (self.is_read or self._pieces):
-            self._connection.resume()
-            self._arrived = asyncio.get_running_loop().create_future()
-            await self._arrived
-        self._is_given = self.is_read
-        return {"type": "http.request", "body": self._taken(), "more_body": not self.is_read}
-
-    def _taken(self) -> bytes:
-        body = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        return body
-
-    async def send(self, message: Message) -> None:
-        """Head and first piece of a body leave together."""
-        if message["type"] == "http.response.start":
-            self._start = self._opened(message["status"], list(message["headers"]))
-            return
-        piece, is_end = message.get("body", b""), not message.get("more_body")
-        data, self._start = self._start + self._framed(piece, is_end=is_end), b""
-        self.is_begun = True
-        if is_end:
-            self.is_answered = True
-            self._taken()  # what nobody read
-        await self._connection.write(data)
-        if is_end:
-            self._connection.ended(self, is_whole=not self._left)
-
-    def _opened(self, status: int, fields: list[tuple[bytes, bytes]]) -> bytes:
-        said = dict(fields).get(b"content-length")
-        self._left = None if said is None else int(said)
-        self._is_chunked = said is None and not self._head.is_old
-        if self._is_chunked:
-            fields.append((b"transfer-encoding", b"chunked"))
-        # A client that was never told to go on may leave its body out, and what comes next could be either.
-        self.is_last = self.is_last or self._expects
-        if self.is_last:
-            fields.append((b"connection", b"close"))
-        return written(_LINES.get(status, b"HTTP/1.1 %d Unknown" % status), fields)
-
-    def _framed(self, piece: bytes, *, is_end: bool) -> bytes:
-        if self._head.method == "HEAD":
-            self._left = 0
-            return b""
-        if self._left is not None:
-            self._left -= len(piece)
-            return piece
-        if not self._is_chunked:
-            return piece
-        chunk = b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b""
-        return chunk + b"0\r\n\r\n" if is_end else chunk
-
-
-def _asks_for(head: Head, name: bytes, token: bytes) -> bool:
-    said = [value for key, value in head.fields if key == name]
-    return any(token in [part.strip().lower() for part in value.split(b",")] for value in said)

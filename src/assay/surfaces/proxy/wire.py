@@ -6,20 +6,17 @@ Only headers on a list go on to the model's server, and only those with plain va
 
 from __future__ import annotations
 
-import asyncio
 import re
-import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from functools import partial
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 from assay.surfaces.proxy.refusals import Refusal, Reply
 from assay.surfaces.proxy.upstream import Headers, Message
+from assay.surfaces.proxy.waiting import within
 
 Scope = Any  # an ASGI connection scope
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-T = TypeVar("T")
 
 _ONCE: Final = frozenset(
     {
@@ -137,36 +134,6 @@ async def _pieces(receive: Receive, max_bytes: int) -> bytes:
             raise Refusal(413, "request_too_large", f"a request may have at most {max_bytes} bytes")
         if not message.get("more_body"):
             return b"".join(pieces)
-
-
-async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; a timer is set only where it has to wait.
-
-    Raises:
-        TimeoutError: it waited for longer.
-    """
-    try:
-        first = work.send(None)
-    except StopIteration as done:
-        return cast(T, done.value)
-    async with asyncio.timeout(seconds):
-        return cast(T, await _rest(work, first))
-
-
-@types.coroutine
-def _rest(work: Coroutine[Any, Any, T], waits_for: Any) -> Generator[Any, None, T]:
-    """Goes on with a coroutine that waits for something already, handing in whatever comes. Source: PEP 380."""
-    while True:
-        try:
-            yield waits_for
-        except BaseException as thrown:  # noqa: BLE001 - it is the coroutine's to handle
-            step = partial(work.throw, thrown)
-        else:
-            step = partial(work.send, None)
-        try:
-            waits_for = step()
-        except StopIteration as done:
-            return cast(T, done.value)
 
 
 class Outlet:
