@@ -6,9 +6,21 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.gateway.test_every_place import BY_NAME, KEY, RESPONSE, STREAMS, TEXT, chunk, delta, guard
+from tests.unit.gateway.test_every_place import (
+    BY_NAME,
+    KEY,
+    RESPONSE,
+    STREAMS,
+    TEXT,
+    answered,
+    chunk,
+    delta,
+    guard,
+    streamed,
+)
 
 from assay.formats.sse import SseEvent
+from assay.runtime.gateway.guard import Blocked
 from assay.runtime.gateway.rewriting import Counted
 
 
@@ -69,6 +81,31 @@ def test_pieces_of_many_channels_that_take_turns_are_put_together(name: str) -> 
         assert not any(KEY[at : at + 12] in channel for channel in joined for at in range(len(KEY) - 11))
         assert sum(text in channel for channel in joined) >= count
         assert sum("[ASY-SEC-013]" in channel for channel in joined) >= 2 * (not count)
+
+
+FREE = "*** Begin Patch\n+ it is {} so\n*** End"
+
+
+@pytest.mark.parametrize("name", ["chat", "responses"])
+def test_a_tool_that_takes_plain_text_is_no_malformed_call(name: str) -> None:
+    item = {"type": "custom_tool_call", "id": "i", "call_id": "c", "name": "patch"}
+    for said, blocked in ((FREE.format("fine"), False), (FREE.format(KEY), True)):
+        if name == "chat":
+            call = {"index": 0, "id": "t", "type": "custom", "custom": {"name": "patch", "input": said}}
+            events: list[Any] = [chunk(0, {"tool_calls": [call]}), chunk(0, {}, "tool_calls"), "[DONE]"]
+            answer: Any = {"choices": [{"index": 0, "message": {"role": "assistant", "tool_calls": [call]}}]}
+        else:
+            place = {"output_index": 0, "item_id": "i"}
+            events = [{"type": "response.output_item.added", **place, "item": item | {"input": ""}},
+                      {"type": "response.custom_tool_call_input.delta", **place, "delta": said},
+                      {"type": "response.custom_tool_call_input.done", **place, "input": said},
+                      {"type": "response.completed", "response": {**RESPONSE, "output": [item | {"input": said}]}}]  # fmt: skip
+            answer = {**RESPONSE, "output": [item | {"input": said}]}
+        for go, value in ((streamed, events), (answered, answer)):
+            try:
+                assert json.dumps(said)[1:-1] in go(BY_NAME[name], value) and not blocked
+            except Blocked:
+                assert blocked
 
 
 def gathered(value: Any, path: tuple[Any, ...], said: dict[tuple[Any, ...], str]) -> None:

@@ -57,9 +57,9 @@ def _calls_of(message: dict[str, Json]) -> list[dict[str, Json]]:
 
 
 def _judge_call(call: dict[str, Json], guard: Guard) -> None:
-    for member in ("arguments", "input"):
+    for member, judge in (("arguments", guard.tool_call), ("input", guard.free_call)):
         if isinstance(call.get(member), str):
-            call[member] = guard.tool_call(str(call.get("name") or ""), call[member])
+            call[member] = judge(str(call.get("name") or ""), call[member])
 
 
 def _judge_messages(answer: dict[str, Json], guard: Guard) -> None:

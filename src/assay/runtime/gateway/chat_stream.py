@@ -144,9 +144,10 @@ class ChatStream:
     def _judged(self, at: int, head: dict[str, Json], call: Call) -> dict[str, Json]:
         said: dict[str, Json] = {**head, "name": call.name}
         scanned(said, _HEAD, self._guard)
-        arguments, name = self._guard.tool_call(call.name, call.text), said["name"]
+        name = said["name"]
         if head.get("type") == "custom":
-            return {"index": at, **head, "custom": {"name": name, "input": arguments}}
+            return {"index": at, **head, "custom": {"name": name, "input": self._guard.free_call(call.name, call.text)}}
+        arguments = self._guard.tool_call(call.name, call.text)
         return {"index": at, **head, "function": {"name": name, "arguments": arguments}}
 
     def _chunk(self, index: int, delta: dict[str, Json]) -> SseEvent:

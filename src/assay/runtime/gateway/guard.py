@@ -5,6 +5,7 @@
     guard.answer(body)                 the same for a whole answer
     guard.channel()                    a held-back channel for streamed text
     guard.tool_call(name, arguments)   a complete call of a tool, before the client sees it
+    guard.free_call(name, text)        the same for a tool that takes plain text
 
 The policy that an exchange began with judges it to its end, whatever is reloaded meanwhile.
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from assay.core.canonical import Json
+from assay.core.canonical import Json, compact, parse
 from assay.core.errors import AssayError
 from assay.runtime.firewall.policy import FirewallPolicy
 from assay.runtime.firewall.redaction import mark_of, redacted
@@ -123,6 +124,16 @@ class Guard:
             self._take(verdict, "tool call")
             self._calls[name, arguments] = verdict.texts[0]
         return self._calls[name, arguments]
+
+    def free_call(self, name: str, text: str) -> str:
+        """The text of a complete call of a tool without a schema, judged as an argument called `input`.
+
+        Raises:
+            Blocked: the call may not go out.
+        """
+        given = compact({"input": text})
+        said = self.tool_call(name, given)
+        return text if said == given else str(parse(said.encode("utf-8"), what="the input of a redacted call")["input"])
 
     def _judge(self, parts: Sequence[Part], body: Body, place: str) -> None:
         if not parts:

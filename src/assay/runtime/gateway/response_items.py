@@ -43,7 +43,8 @@ def redact_item(item: Json, guard: Guard) -> None:
         if not isinstance(item[member], str):
             raise MalformedInput("what a tool is called with is no text")
         name = item.get("name")
-        item[member] = guard.tool_call(name if isinstance(name, str) else "", item[member])
+        judge = guard.free_call if member == "input" else guard.tool_call
+        item[member] = judge(name if isinstance(name, str) else "", item[member])
     parts = [key for key in ("content", "summary") if isinstance(item.get(key), list)]
     for key in parts:
         for part in item[key]:

@@ -105,9 +105,8 @@ class ResponsesStream:
         member = CALLS[family]
         said = value.pop(member, None)
         name = value.get("name", call.name)
-        whole = self._guard.tool_call(
-            name if isinstance(name, str) else "", said if isinstance(said, str) else call.text
-        )
+        judge = self._guard.free_call if member == "input" else self._guard.tool_call
+        whole = judge(name if isinstance(name, str) else "", said if isinstance(said, str) else call.text)
         del self._calls[_whole_number(value, "output_index")]
         scanned(value, _REST, self._guard)
         value[member] = whole
