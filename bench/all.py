@@ -20,7 +20,7 @@ PARTS = {
     "demo": ("demo",),
     "scan": ("scan", "deps", "secret_search"),
     "evaluation": ("evaluation_evasion", "evaluation_privacy", "evaluation_fairness", "evaluation_gate"),
-    "firewall": ("firewall", "firewall_proxy"),
+    "firewall": ("firewall", "firewall_wordings", "firewall_proxy"),
 }
 QUICK = {
     "registry": ("--rounds", "30", "--reads", "100", "--repeats", "1"),

@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import random
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.metadata import distributions
 from pathlib import Path
 
 from assay.formats.text.checksums import is_iban, is_luhn
+from assay.formats.yaml_strict import load_yaml
 from claims import HERE, Unmeasured
+
+sys.path.insert(0, str(HERE.parent / "tools"))
+from train_firewall import readmes
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,18 @@ def texts(folder: Path, name: str, **wanted: object) -> list[str]:
 
 
 def package_prose(seed: int, count: int) -> list[str]:
-    """Paragraphs of what the installed packages tell of themselves: harmless prose full of orders to the reader, never trained on."""
-    told = {text for package in distributions() if (text := package.metadata.get_payload()) and isinstance(text, str)}
-    found = sorted(
-        {
-            part.strip()
-            for text in told
-            for part in re.split(r"\n\s*\n", text)
-            if 150 < len(part) < 1500 and "  " not in part
-        }
-    )
+    """Paragraphs of what installed packages tell of themselves, of those packages that nothing was trained or calibrated on.
+
+    Harmless prose full of orders to the reader.
+    """
+    found = readmes("test")
     return random.Random(seed).sample(found, min(count, len(found)))
+
+
+def harmless_requests(*, is_hard: bool) -> list[str]:
+    """Requests written by hand for this benchmark: in English with the words of attacks, or plain ones in 13 other languages."""
+    said = load_yaml((HERE / "harmless_prompts.yaml").read_bytes(), "harmless_prompts.yaml")
+    return [text for name, given in said.items() if (name == "hard") is is_hard for text in given]
 
 
 def contexts(found: list[dict[str, object]]) -> list[str]:

@@ -26,7 +26,7 @@ from assay.runtime.firewall.model.linear import Linear
 from assay.statistics.clusters import mean_of_clusters
 from assay.statistics.intervals import share_interval
 from claims import HERE, Claim, Unmeasured
-from firewall_data import contexts, is_held_out, package_prose, rows, texts
+from firewall_data import contexts, harmless_requests, is_held_out, package_prose, rows, texts
 from peers.environment import environment_python
 
 TESTED_ON = ("bastioncorpus", "spikee_seeds", "yanismiraoui_multilingual_attacks")
@@ -56,19 +56,16 @@ class Detector:
     low: float
     high: float
 
-    def light_hit(self, text: str, purpose: str) -> bool:
-        """What the light tier says by itself."""
-        return self.light[purpose].score(folded(text)).value >= 0.5
-
     def is_in_doubt(self, text: str, purpose: str) -> bool:
         """Whether the ML tier is asked."""
         return self.low <= self.light[purpose].score(folded(text)).value < self.high
 
     def hit(self, text: str, purpose: str) -> bool:
         """What both say together."""
-        if self.is_in_doubt(text, purpose):
-            return self.ml.score(text, purpose) >= 0.5
-        return self.light_hit(text, purpose)
+        light = self.light[purpose].score(folded(text)).value
+        if self.low <= light < self.high:
+            return self.ml.score(text, purpose, light) >= 0.5
+        return light >= 0.5
 
 
 def detection(folder: Path, weights: Path, seed: int, is_trained_here: bool) -> tuple[list[Claim], list[str]]:
@@ -126,6 +123,10 @@ def tested(folder: Path, seed: int) -> Iterator[Tested]:
     )
     hard = [str(row["text"]) for row in rows(folder, "bastioncorpus") if row["label"] == 0]
     yield Tested("false positives on hard benign prompts (bastioncorpus)", hard, 0.05, 0.05, "lower")
+    written = harmless_requests(is_hard=True)
+    yield Tested("false positives on hard benign prompts (written by hand)", written, 0.05, 0.05, "lower")
+    written = harmless_requests(is_hard=False)
+    yield Tested("false positives on harmless requests in 13 languages", written, 0.02, 0.02, "lower")
     prose = package_prose(seed, PROSE_ROWS)
     yield Tested("false positives on prose about packages, as prompts", prose, 0.02, 0.02, "lower")
     yield Tested("false positives on prose about packages, as documents", prose, 0.05, 0.05, "lower", "documents")

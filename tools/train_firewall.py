@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -39,7 +40,7 @@ HERE = Path(__file__).resolve().parent
 TARGET = HERE.parent / "src" / "assay" / "runtime" / "firewall" / "model"
 LICENCES = {"slabs_train": "MIT", "slabs_validation": "MIT", "yanismiraoui_multilingual_attacks": "Apache-2.0", "bastioncorpus": "MIT",
             "spikee_seeds": "Apache-2.0", "pii_synth_v2": "MIT"}  # fmt: skip
-COUNTS = {"benign": 14_000, "attack": 14_000, "document": 2_500, "poisoned": 5_000}
+COUNTS = {"benign": 14_000, "role": 3_000, "attack": 14_000, "jailbreak": 7_000, "document": 2_500, "poisoned": 5_000}
 FPR = {"prompts": 0.008, "documents": 0.12}
 WINDOW = {
     "prompts": 64,
@@ -48,12 +49,17 @@ WINDOW = {
 LOOKED_AT = {"prompts": 64, "documents": 6}  # words of a window when scoring; a few words already tell an order
 USED = {
     "benign": {"prompts": 1.0},
+    "role": {"prompts": 1.0},
     "attack": {"prompts": 1.0, "documents": 0.5},
+    "jailbreak": {"prompts": 1.0},
     "document": {"prompts": 0.3, "documents": 1.0},
     "poisoned": {"documents": 1.0},
 }
 CONTRAST = {"prompts": 0.0, "documents": 0.5}
+STRENGTHS = {"prompts": 4.0, "documents": 0.5}  # inverse of the penalty
 LIBRARY_DOCS = 1_500
+PARTS = {"train": (0, 1), "calibrate": (2,), "test": (3,)}  # of packages, by the digest of their names
+FREE, COPYLEFT = re.compile("MIT|BSD|Apache|ISC|PSF|Unlicense"), re.compile("GPL|General Public|MPL|Mozilla")
 _SENTENCE = re.compile(r"(?<=[.!?:]) |\n+")
 features.word_of = lru_cache(maxsize=400_000)(features.word_of)  # words repeat in training
 
@@ -121,6 +127,38 @@ def library_docs(part: str) -> list[str]:
     return random.Random(0).sample(wanted, min(LIBRARY_DOCS, len(wanted)))
 
 
+def readmes(part: str) -> list[str]:
+    """Paragraphs in which installed packages of a free licence tell of themselves: full of orders to the reader, none to a model.
+
+    `part` is `train`, `calibrate` or `test`; a package is in one of them.
+    """
+    found: set[str] = set()
+    for package in distributions():
+        told, licence = package.metadata.get_payload(), licence_of(package)
+        is_free = FREE.search(licence) and not COPYLEFT.search(licence)
+        is_other = package.name.lower() != "assay"  # whose own words change with each commit
+        if isinstance(told, str) and is_free and is_other and hash_of(package.name.lower()) % 4 in PARTS[part]:
+            pieces = re.split(r"\n\s*\n", told)
+            found.update(piece.strip() for piece in pieces if 150 < len(piece) < 1500 and "  " not in piece)
+    return sorted(found)
+
+
+def bundled_texts() -> dict[str, str]:
+    """For the card: which texts of libraries are read, and the digest of these texts, as versions differ."""
+    read = "\0".join([*library_docs("train"), *readmes("train")])
+    said = f"docstrings and topics of Python {sys.version.split()[0]} (PSF-2.0), scikit-learn {sklearn.__version__} (BSD-3-Clause)"
+    return {
+        "texts": f"{said}; READMEs of installed packages under MIT, BSD, Apache, ISC, PSF or Unlicense",
+        "sha256": hashlib.sha256(read.encode()).hexdigest(),
+    }
+
+
+def licence_of(package: Distribution) -> str:
+    """What a package says of its licence, in a line."""
+    said = [package.metadata.get("License-Expression") or "", (package.metadata.get("License") or "")[:60]]
+    return " ".join([*said, *(line for line in package.metadata.get_all("Classifier") or [] if "License" in line)])
+
+
 def _docstrings(path: Path) -> list[str]:
     try:
         nodes = ast.walk(ast.parse(path.read_text("utf-8", "replace")))
@@ -175,11 +213,12 @@ def training_rows(data: Path, names: Sequence[str], seed: int, seen: set[str]) -
             for kind in ("prompts", "documents") if label or name == "pii_synth_v2" else ("prompts",):
                 for tokens in windows(text, WINDOW[kind]):
                     rows[kind].add(tokens, label, weight)
-    for text in library_docs("train"):
-        for kind, weight in (("prompts", 0.3), ("documents", 1.0)):
-            for tokens in windows(text, WINDOW[kind]):
+    docs, prose = library_docs("train"), readmes("train")
+    for texts, heavy in ((docs, 1.0), (prose, 2.0)):
+        for kind, weight in (("prompts", 0.3), ("documents", heavy)):
+            for tokens in (tokens for text in texts for tokens in windows(text, WINDOW[kind])):
                 rows[kind].add(tokens, 0, weight)
-    generator = Generator(seed)
+    generator = Generator(seed, [*docs, *prose])
     for kind, count in COUNTS.items():
         for _ in range(count):
             text = getattr(generator, kind)()
@@ -213,7 +252,7 @@ def calibration_texts(data: Path, kind: str, seed: int, seen: set[str]) -> Itera
         texts = [text for text in texts if normal(text) not in seen][:3000]
         texts += [text for text, label in rows_of(data, "slabs_validation") if not label]
     else:
-        texts += library_docs("calibrate")
+        texts += library_docs("calibrate") + readmes("calibrate")
         yield from (rng.choice(_SENTENCE.split(text)) for text in texts)
     yield from texts
     for pieces in (8, 14, 24, 40, 90):
@@ -238,9 +277,9 @@ def train(data: Path, names: Sequence[str], seed: int, output: Path, strengths: 
     rows = training_rows(data, names, seed, seen)
     card: dict[str, Any] = {
         "schema": "assay/firewall-model/v1", "seed": seed, "licence": "Apache-2.0", "generated": COUNTS, "buckets": list(BUCKETS),
-        "trained_on": [{"texts": f"docstrings and topics of Python {sys.version.split()[0]} (PSF-2.0), scikit-learn {sklearn.__version__} (BSD-3-Clause)"}],
+        "trained_on": [bundled_texts()],
         "calibrated_on": "generated benign text of another seed, slabs_validation (benign rows), docstrings of other modules,"
-        " single sentences of these documents", "models": {},
+        " READMEs of other packages, single sentences of these documents", "models": {},
     }  # fmt: skip
     for name in names:
         content = (data / f"{name}.jsonl").read_bytes()
@@ -255,6 +294,7 @@ def train(data: Path, names: Sequence[str], seed: int, output: Path, strengths: 
     for file in (
         "firewall_texts/attacks.yaml",
         "firewall_texts/benign.yaml",
+        "firewall_texts/jailbreaks.yaml",
         "firewall_texts/documents.yaml",
         "firewall_texts/__init__.py",
     ):
@@ -299,7 +339,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=TARGET)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--strength", type=float, nargs=2, default=(4.0, 0.5), help="inverse of the penalty, for prompts and documents"
+        "--strength",
+        type=float,
+        nargs=2,
+        default=tuple(STRENGTHS.values()),
+        help="inverse of the penalty, for prompts and documents",
     )
     options = parser.parse_args()
     names = [name for name in LICENCES if name not in options.without]
@@ -308,7 +352,7 @@ def main() -> None:
         names,
         options.seed,
         options.output,
-        dict(zip(("prompts", "documents"), options.strength, strict=True)),
+        dict(zip(STRENGTHS, options.strength, strict=True)),
     )
 
 

@@ -23,7 +23,6 @@ from tests.surface_proxy.servers import (
     chunk,
     firewall_of_tests,
     proxied,
-    scripted,
     spoken,
     stream,
     whole,
@@ -41,24 +40,7 @@ BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]
 ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[Scripted]:
-    with scripted() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def proxy(model: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    with proxied(
-        model.url, tmp_path_factory.mktemp("state"), timeouts=Timeouts(client=3, connect=2, upstream=2)
-    ) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def fresh(model: Scripted) -> None:
-    model.requests.clear()
-    model.says(whole(chat("ok")))
+pytestmark = pytest.mark.usefixtures("fresh")
 
 
 def raw(proxy: Proxy, head: str, body: bytes = BODY) -> tuple[int, str]:

@@ -5,41 +5,19 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 
 import httpx
 import pytest
-from tests.surface_proxy.servers import Proxy, Script, Scripted, chat, proxied, scripted, spoken, stream, whole
+from tests.surface_proxy.servers import Proxy, Script, Scripted, chat, spoken, stream, whole
 from tests.surface_proxy.test_clients import KEY
 from tests.surface_proxy.test_hostile import ASK, BODY, JSON, LENGTH, PATH
-
-from assay.surfaces.proxy.settings import Timeouts
 
 OK = json.dumps(chat("ok")).encode()
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 SMUGGLED = f"POST {PATH} HTTP/1.1\r\nhost: x\r\n{JSON}{LENGTH}\r\n".encode() + BODY
 LAST = b"GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n"  # answered with `{"ok": true}`
-
-
-@pytest.fixture(scope="module")
-def model() -> Iterator[Scripted]:
-    with scripted() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def proxy(model: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    with proxied(
-        model.url, tmp_path_factory.mktemp("state"), timeouts=Timeouts(client=3, connect=2, upstream=2)
-    ) as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def fresh(model: Scripted) -> None:
-    model.requests.clear()
-    model.says(whole(chat("ok")))
+pytestmark = pytest.mark.usefixtures("fresh")
 
 
 def exchanged(proxy: Proxy, data: bytes) -> bytes:

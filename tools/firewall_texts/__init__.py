@@ -9,14 +9,14 @@ from __future__ import annotations
 import base64
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 HERE = Path(__file__).resolve().parent
-FILES = ("benign.yaml", "attacks.yaml", "documents.yaml")
+FILES = ("benign.yaml", "attacks.yaml", "jailbreaks.yaml", "documents.yaml")
 MAX_DEPTH = 12
 _SLOT = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 
@@ -31,10 +31,10 @@ class Text:
 
 
 class Generator:
-    """Draws texts; the same seed draws the same ones."""
+    """Draws texts; the same seed draws the same ones. Every other poisoned document is made of `carriers`, where there are any."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, seed: int, carriers: Sequence[str] = ()) -> None:
+        self.random, self._carriers = random.Random(seed), carriers
         self.rules: dict[str, list[str]] = {}
         for file in FILES:
             self.rules |= yaml.safe_load((HERE / file).read_text("utf-8"))
@@ -88,6 +88,15 @@ class Generator:
             lead = self.varied(self.one("plain")) + self.random.choice([" ", "\n", "\n\n", ". "])
         return Text(lead + said, "attack", (len(lead), len(lead) + len(said)))
 
+    def jailbreak(self) -> Text:
+        """A long text that talks a model out of its rules."""
+        said = self.varied(self.one("jailbreak"))
+        return Text(said, "jailbreak", (0, len(said)))
+
+    def role(self) -> Text:
+        """A long harmless text that gives a model a part to play."""
+        return Text(self.varied(self.one("role")), "role")
+
     def document(self) -> Text:
         """A document that speaks to no assistant."""
         draws = range(self.random.choice([1, 1, 1, 2, 3]))
@@ -109,9 +118,14 @@ class Generator:
         words = self.random.choices(self.vocabulary, k=self.random.randint(1, 4))
         return " ".join(word.capitalize() if self.random.random() < 0.6 else word for word in words)
 
+    def _carrier(self) -> str:
+        if self._carriers and self.random.random() < 0.5:
+            return "\n\n".join(self.random.choices(self._carriers, k=self.random.choice([1, 1, 2, 3])))
+        return self.document().text
+
     def poisoned(self) -> Text:
         """A document with an order to the assistant at the start, at the end, or between two lines or sentences."""
-        text = self.document().text
+        text = self._carrier()
         order = self.varied(self.one("order"))
         draw = self.random.random()
         if draw < 0.25:

@@ -20,7 +20,7 @@ from assay.runtime.firewall.scanner import Mark, NotRun, Scan, Subject, TimedOut
 from assay.runtime.firewall.scanners.classifier import classifier, warm
 from assay.runtime.firewall.scanners.exfiltration import exfiltration
 from assay.runtime.firewall.scanners.hidden import hidden
-from assay.runtime.firewall.scanners.injection import injection
+from assay.runtime.firewall.scanners.injection import MODEL_RULE, injection
 from assay.runtime.firewall.scanners.leak import leak
 from assay.runtime.firewall.scanners.personal import personal
 from assay.runtime.firewall.scanners.secrets import secrets
@@ -143,7 +143,7 @@ class _Call:
         memory = self.memory if segment.source is not Source.OUTPUT else None
         key = key_of(self.policy.digest, self.route, segment) if memory else b""
         known = memory.recall(key) if memory else {}
-        lasting: dict[str, Said] = {}
+        told: dict[str, Said] = {}
         for setting in block.scanners:
             if setting.scanner == "tool-call" and call is None:
                 continue  # it asks about calls only
@@ -151,8 +151,9 @@ class _Call:
             subject.deadline_s = begun + setting.deadline_ms / 1000
             said = known.get(setting.scanner) or self._run(subject, setting)
             self._take(number, setting, said, int((time.monotonic() - begun) * 1e6))
-            if setting.scanner in LASTING and said.state.has_run:
-                lasting[setting.scanner] = said
+            told[setting.scanner] = said
+        self.score = max(self.score, score_of(told))
+        lasting = {name: said for name, said in told.items() if name in LASTING and said.state.has_run}
         if "views" in vars(subject) and (refused := subject.views.refused):
             self.records.append(ScannerRecord("views", State.FAILED, number, refused))
         elif memory and len(lasting) > len(known):
@@ -160,7 +161,6 @@ class _Call:
 
     def _take(self, number: int, setting: Setting, said: Said, took_us: int) -> None:
         self.hits += [replace(hit, segment=number) for hit in said.hits] if number else said.hits
-        self.score = max(self.score, said.score)
         self.records.append(ScannerRecord(setting.scanner, said.state, number, said.why, took_us, setting.fails_open))
 
     def _run(self, subject: Subject, setting: Setting) -> Said:
@@ -213,6 +213,14 @@ class _Call:
         return Verdict(
             action, proposed, self.score, hits, tuple(self.records), texts, self.policy.digest, self.route, reason
         )
+
+
+def score_of(told: Mapping[str, Said]) -> float:
+    """The injection score of one segment. What a classifier was asked about it has settled, but for what rules found."""
+    found, settled = told.get("injection", NOTHING), told.get("classifier", NOTHING)
+    if settled.score:
+        return max([settled.score, *(hit.score for hit in found.hits if hit.rule != MODEL_RULE)])
+    return found.score
 
 
 def _is_out_of_reach(hit: Hit) -> bool:

@@ -147,8 +147,8 @@ class Verdict:
     """What the firewall says about the segments of one call.
 
     `texts` has one text a segment, redacted where the action is `redact` and it is taken, as it came otherwise.
-    `score` is that of the strongest hit or near-hit of the injection scanners, 0..1, with 0.5 where the policy calibrated
-    its threshold. `reason` says in words why an undecided call was blocked.
+    `score` is that of the strongest hit or near-hit of the injection scanners, 0..1, with 0.5 where the threshold was
+    calibrated; where a classifier was asked its score takes the place of the linear model's. `reason` says in words why an undecided call was blocked.
     """
 
     action: Action

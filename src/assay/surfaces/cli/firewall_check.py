@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, Final
 
 from assay.core.canonical import Json, parse
@@ -36,9 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--route", metavar="NAME", default="default", help="the route of the policy; default `default`")
 
 
-def check(firewall: Firewall, route: str, lines: BinaryIO) -> int:
+def check(firewall: Firewall, route: str, lines: BinaryIO, note: Callable[[str], None]) -> int:
     """Answers every line; 1 if any text was not simply allowed, else 3 if anything stayed undecided, else 0."""
     has_findings = is_undecided = False
+    number = 0
     for number, line in enumerate(_lines(lines), 1):
         answer, verdict = _answer(firewall, route, number, line)
         print(
@@ -47,6 +48,8 @@ def check(firewall: Firewall, route: str, lines: BinaryIO) -> int:
         )
         is_undecided = is_undecided or verdict is None or bool(verdict.reason)
         has_findings = has_findings or (verdict is not None and bool(verdict.hits))
+    if number == 0:
+        note('no text came, so nothing was checked; one JSON object a line is read, such as {"text": "..."}')
     return 1 if has_findings else 3 if is_undecided else 0
 
 

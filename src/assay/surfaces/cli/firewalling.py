@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 from assay.app.firewall_policy import policy_named, read_public_key
 from assay.core.digests import shown
@@ -20,14 +22,20 @@ from assay.surfaces.cli.session import Session
 
 ABOUT = {
     "firewall": "Guards a model: `serve` is a proxy that judges every prompt, document, tool call and answer against a policy,"
-    " `check` judges texts from standard input, `lint` and `sign` are for policies."
+    " `check` judges texts, one JSON object a line, `lint` and `sign` are for policies."
 }
 
 
 def add_arguments(command: str, parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `firewall`."""
     parser.add_argument("verb", choices=VERBS, metavar="VERB", help=f"what to do: {', '.join(VERBS)}")
-    parser.add_argument("file", nargs="?", default="", metavar="FILE", help="the policy to lint or sign")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        default="",
+        metavar="FILE",
+        help="the texts to check, by default from standard input; the policy to lint or sign",
+    )
     parser.add_argument("--policy", metavar="FILE", default="", help="the firewall policy; default the standard one")
     parser.add_argument(
         "--signer",
@@ -58,8 +66,21 @@ def run(command: str, options: argparse.Namespace) -> int:
 
 
 def _check(session: Session) -> int:
-    policy = _policy(session, session.options.policy)
-    return firewall_check.check(Firewall(policy), session.options.route, sys.stdin.buffer)
+    firewall = Firewall(_policy(session, session.options.policy))
+    with _texts(session.options.file) as lines:
+        return firewall_check.check(firewall, session.options.route, lines, session.note)
+
+
+def _texts(file: str) -> AbstractContextManager[BinaryIO]:
+    """Where texts come from: a file, or standard input, which is not closed."""
+    if file in ("", "-"):
+        return nullcontext(sys.stdin.buffer)
+    try:
+        return Path(file).open("rb")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {file}", str(error), "give a file of JSON lines, or - for standard input"
+        ) from error
 
 
 def _lint(session: Session) -> int:
@@ -107,6 +128,8 @@ def _serve(session: Session) -> int:
     options = session.options
     if not 0 <= options.workers <= 64:
         raise UsageError(f"{options.workers} workers make no sense", fix="give 1 to 64")
+    if options.file:
+        raise UsageError(f"serve takes no file, but {options.file} was given", fix="--policy FILE, or --settings FILE")
     from assay.surfaces.proxy.serving import Plan, serve
 
     has_workspace = (session.folder / "trust.pin").exists()

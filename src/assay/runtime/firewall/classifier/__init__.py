@@ -44,25 +44,31 @@ class Worker:
         """
         self._exchange(None, deadline_s)
 
-    def score(self, text: str, purpose: str, deadline_s: float) -> float:
+    def score(self, text: str, purpose: str, deadline_s: float, light: float = 0.5) -> float:
         """The score of `text` in 0..1, higher for attacks.
 
         Args:
             purpose: Which of its outputs is asked where it has several: `prompts` or `documents`.
             deadline_s: Until when an answer is of use, on the monotonic clock.
+            light: The score of the linear model, which a classifier may weigh in.
 
         Raises:
             TimedOut: no answer until then; a process that was still loading goes on, one that hangs on a text is killed.
             NotRun: the classifier cannot be loaded, refuses the text, or the process died.
         """
-        return self._exchange({"text": text.encode("utf-8", "replace").decode(), "purpose": purpose}, deadline_s)
+        said = text.encode("utf-8", "replace").decode()
+        return self._exchange({"text": said, "purpose": purpose, "light": light}, deadline_s)
 
     def close(self) -> None:
         """Ends the process."""
         with self._lock:
             self._drop()
 
-    def _exchange(self, asked: dict[str, str] | None, deadline_s: float) -> float:
+    def __del__(self) -> None:
+        """No process outlives the last who could ask it."""
+        self._drop()
+
+    def _exchange(self, asked: dict[str, object] | None, deadline_s: float) -> float:
         """The score of what is asked; 0 where nothing is and the classifier is ready."""
         if not self._lock.acquire(timeout=max(0.0, deadline_s - time.monotonic())):
             raise TimedOut("the classifier was busy until the deadline")
@@ -78,7 +84,7 @@ class Worker:
         finally:
             self._lock.release()
 
-    def _asked(self, pipe: socket.socket, asked: dict[str, str], deadline_s: float) -> float:
+    def _asked(self, pipe: socket.socket, asked: dict[str, object], deadline_s: float) -> float:
         try:
             send(pipe, asked, deadline_s)
             return self._await(pipe, deadline_s, "no answer until the deadline")

@@ -4,7 +4,8 @@ The folder is named by the digest of both files, so nobody swaps the model below
 else it asks for of `attention_mask` and `token_type_ids`. It gives one logit, or two of which the second is for attacks; or
 one for each purpose, in outputs named `prompts` and `documents`. Such a model reads folded text, any other one the text as it
 came. Long texts are cut into windows that overlap; the highest logit counts, less the threshold that the metadata of the
-model has for texts of as many windows (`thresholds`: {purpose: one a bucket}), since more windows have more chances.
+model has for texts of as many windows (`thresholds`: {purpose: one a bucket}), since more windows have more chances. What the
+linear model said before counts too where the metadata say how much (`light`: its log odds times this are added; 0 if not said).
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ def bucket_of(windows: int) -> int:
     return next((i for i, most in enumerate(BUCKETS) if windows <= most), len(BUCKETS))
 
 
+def log_odds(score: float) -> float:
+    """How far a score in 0..1 is from undecided, at most 15 either way."""
+    return max(-15.0, min(15.0, math.log(max(score, 1e-9) / max(1 - score, 1e-9))))
+
+
 def windows_of(tokenizer: Any, text: str) -> list[Any]:
     """The encodings of the windows of a text, each of at most `TOKENS` tokens; the last is as short as what is left."""
     tokenizer.no_padding()
@@ -57,7 +63,7 @@ def serve(descriptor: int, folder: str, wanted: str) -> None:
         while True:
             asked = receive(pipe)
             try:
-                send(pipe, {"score": scorer.score(asked["text"], asked["purpose"])})
+                send(pipe, {"score": scorer.score(asked["text"], asked["purpose"], asked["light"])})
             except Refused as refused:
                 send(pipe, {"why": str(refused)})
     except (EOFError, BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
@@ -86,10 +92,11 @@ class Scorer:
         self._purposes = {item.name for item in self._session.get_outputs()} & set(PURPOSES)
         said = self._session.get_modelmeta().custom_metadata_map
         self._thresholds: dict[str, Sequence[float]] = json.loads(said.get("thresholds", "{}"))
+        self._share = float(json.loads(said.get("light", "0")))
         self._tokenizer: Any = Tokenizer.from_file(str(folder / FILES[1]))
 
-    def score(self, text: str, purpose: str) -> float:
-        """The score in 0..1, 0.5 at the threshold.
+    def score(self, text: str, purpose: str, light: float = 0.5) -> float:
+        """The score in 0..1, 0.5 at the threshold. `light` is that of the linear model; 0.5 says nothing either way.
 
         Raises:
             Refused: the text has too many windows.
@@ -97,6 +104,8 @@ class Scorer:
         logit, windows = self.logit(text, purpose)
         if purpose in self._thresholds:
             logit -= self._thresholds[purpose][bucket_of(windows)]
+        if self._share:
+            logit += self._share * log_odds(light)
         return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
     def logit(self, text: str, purpose: str) -> tuple[float, int]:

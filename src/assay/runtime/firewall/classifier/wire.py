@@ -1,7 +1,7 @@
 """What goes over the socket between the firewall and a classifier's process.
 
 message = length (4 bytes, big endian) JSON object (UTF-8)
-asked     {"text", "purpose"}
+asked     {"text", "purpose", "light"}
 answered  {"score"}; {"why"} where the text is refused; {"why", "is_over"} where the process ends
 """
 

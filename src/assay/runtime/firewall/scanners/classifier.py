@@ -1,7 +1,8 @@
 """The ML tier: an ONNX classifier in a worker process, asked only where the linear model is uncertain.
 
-    linear score   below `low`       from `low`                        from `high`
-    this scanner   passes            says what the classifier says     hits with the linear score
+    linear score   below `low`       from `low`                                from `high`
+    this scanner   passes            says what the classifier says, into which    hits with the linear score
+                                     the linear score may be weighed
 
 So it says what both tiers say together, and may overrule the linear model; where that is not to block by itself, a policy sets
 `injection: {rules: {injection.model: flag}}`. What was asked and not answered in time is no pass. Without the extra `onnx`, without
@@ -40,9 +41,9 @@ def classifier(subject: Subject) -> Sequence[Mark]:
     ]
     if sure := [Mark(RULE, *place, score, REFS) for place, score, _ in found if score >= named.high]:
         return sure
-    worker = worker_of(named, os.getpid())
+    worker = worker_of(named.folder, named.sha256, os.getpid())
     return [
-        Mark(RULE, *place, worker.score(raw, purpose, subject.deadline_s), REFS)
+        Mark(RULE, *place, worker.score(raw, purpose, subject.deadline_s, score), REFS)
         for place, score, raw in found
         if score >= named.low
     ]
@@ -51,10 +52,10 @@ def classifier(subject: Subject) -> Sequence[Mark]:
 def warm(named: Classifier) -> None:
     """Waits until the classifier is loaded, so that the first texts find it ready; what goes wrong is told when it is asked."""
     with suppress(NotRun):
-        worker_of(named, os.getpid()).load(time.monotonic() + LOADED_WITHIN_S)
+        worker_of(named.folder, named.sha256, os.getpid()).load(time.monotonic() + LOADED_WITHIN_S)
 
 
 @lru_cache(maxsize=8)
-def worker_of(named: Classifier, process: int) -> Worker:
+def worker_of(folder: str, digest: str, process: int) -> Worker:
     """The worker of a classifier in this process, as a fork must not share it; it lives on from the first text."""
-    return Worker(named.folder, named.sha256)
+    return Worker(folder, digest)

@@ -22,6 +22,7 @@ from assay.runtime.firewall.scanner import Mark, NotRun, Subject
 from assay.runtime.firewall.values import Source
 
 MODEL = "assay.runtime.firewall.model"
+MODEL_RULE = "injection.model"
 REFS = ("owasp-llm:LLM01:2026", "mitre-atlas:AML.T0051")
 WORTH_PLACING = 0.25
 READ = frozenset([Source.DOCUMENT, Source.TOOL])
@@ -65,9 +66,9 @@ def _ruled(view: View) -> list[Mark]:
 def _scored(view: View, score: Score, length: int) -> Mark:
     """The strongest window; its place is worked out only where somebody may ask for it."""
     if score.value < WORTH_PLACING or score.windows == 1:
-        return Mark("injection.model", *(view.place or (0, length)), score.value, REFS)
+        return Mark(MODEL_RULE, *(view.place or (0, length)), score.value, REFS)
     place = features.place_of(view.text, score.first, score.last)
-    return Mark("injection.model", *view.origin(*place), score.value, REFS)
+    return Mark(MODEL_RULE, *view.origin(*place), score.value, REFS)
 
 
 @lru_cache(maxsize=4)
