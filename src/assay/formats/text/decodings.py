@@ -67,6 +67,7 @@ _KINDS: tuple[tuple[str, str, Callable[[str], bytes | None]], ...] = (
     ("unicode", r"((?:\\u\{?[0-9A-Fa-f]{4,6}\}?){3,})", _unicode_escapes),
     ("binary", r"((?:[01]{8}[ ]?){6,})", _binary),
 )
+_NAMED, _LEAST_NAMES, _BETWEEN_NAMES = Pattern("(&[A-Za-z]{2,8};)"), 3, 24
 _GATE = PatternSet([(how, pattern) for how, pattern, _ in _KINDS])
 _PATTERNS = {how: (Pattern(pattern), decode) for how, pattern, decode in _KINDS}
 # Marks of whole sentences in a simple cipher: common words of attacks in rot13, reversed, spaced out or in leet letters.
@@ -126,8 +127,16 @@ def pieces_in(text: str, plain: str) -> list[Piece]:
                 found.append(Piece(how, span.start, span.end, decoded))
             if len(found) > MAX_PIECES:
                 return found
+    if text.count("&") >= _LEAST_NAMES and _is_named(text) and (decoded := _readable(_html(text))):
+        found.append(Piece("html", 0, len(text), decoded))
     found += _turned(text, plain if plain.isascii() else text.lower())
     return found
+
+
+def _is_named(text: str) -> bool:
+    """Whether letters or blanks stand as HTML entities with names all over a text, as they do in no page."""
+    count = len(_NAMED.spans(text))
+    return count >= _LEAST_NAMES and len(text) <= count * _BETWEEN_NAMES
 
 
 def _readable(data: bytes | None) -> str:
