@@ -269,3 +269,13 @@ def test_when_all_places_are_taken_more_requests_are_refused(model: Scripted, tm
             pieces = answer.iter_bytes()  # kept, since dropping it would hang up
             next(pieces)
             assert httpx.post(small.url + PATH, json=ASK).json()["error"]["code"] == "overloaded"
+
+
+def test_a_page_in_a_browser_may_not_spend_the_key_of_the_server(model: Scripted, proxy: Proxy, tmp_path: Path) -> None:
+    """DNS rebinding, as CVE-2024-28224 describes it for a model's server."""
+    page = {"origin": "http://rebound.example"}
+    with proxied(model.url, tmp_path, key="server-key") as keyed:
+        refused = httpx.post(keyed.url + PATH, json=ASK, headers=page)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "browser") and model.requests == []
+        assert httpx.post(keyed.url + PATH, json=ASK).status_code == 200
+    assert httpx.post(proxy.url + PATH, json=ASK, headers=page).status_code == 200  # nothing of the operator's is spent

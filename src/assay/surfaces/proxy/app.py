@@ -93,6 +93,10 @@ class Door:
             raise Refusal(405, "method", "this route answers POST only")
         settings = self._gateway.settings
         headers = headers_of(scope)
+        if self._key and not settings.clients and b"origin" in headers:
+            raise Refusal(
+                403, "browser", "a page in a browser may not spend the server's key", "name clients in the settings"
+            )
         caller = self._gateway.callers.find(key_of(headers))
         watch.client = caller.name
         self._gateway.abuse.admit(caller.name)
