@@ -67,7 +67,8 @@ _KINDS: tuple[tuple[str, str, Callable[[str], bytes | None]], ...] = (
     ("unicode", r"((?:\\u\{?[0-9A-Fa-f]{4,6}\}?){3,})", _unicode_escapes),
     ("binary", r"((?:[01]{8}[ ]?){6,})", _binary),
 )
-_NAMED, _LEAST_NAMES, _BETWEEN_NAMES = Pattern("(&[A-Za-z]{2,8};)"), 3, 24
+_NAMED = Pattern("(&[A-Za-z]{2,8};)")
+_LEAST_NAMES, _BETWEEN_NAMES = 3, 24  # entities with names, and characters for each of them at most
 _GATE = PatternSet([(how, pattern) for how, pattern, _ in _KINDS])
 _PATTERNS = {how: (Pattern(pattern), decode) for how, pattern, decode in _KINDS}
 # Marks of whole sentences in a simple cipher: common words of attacks in rot13, reversed, spaced out or in leet letters.

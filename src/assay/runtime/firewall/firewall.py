@@ -43,12 +43,10 @@ SCANNERS: Mapping[str, Scan] = {
     "secrets": secrets, "personal": personal, "hidden": hidden, "injection": injection, "exfiltration": exfiltration,
     "leak": leak, "tool-call": tool_call, "tool-definition": tool_definition, "classifier": classifier,
 }  # fmt: skip
-SCORED = frozenset(
-    ["injection", "classifier"]
-)  # the scanners whose strongest mark, hit or not, is the score of the verdict
-LASTING = frozenset(
-    ["secrets", "personal", "hidden", "injection", "exfiltration", "classifier"]
-)  # look at the text alone
+# Their strongest mark, hit or not, makes the score of the verdict.
+SCORED = frozenset(["injection", "classifier"])
+# They look at the text alone, so what they said of it can be remembered.
+LASTING = frozenset(["secrets", "personal", "hidden", "injection", "exfiltration", "classifier"])
 EMPTY, NOTHING = Context(), Said(State.PASSED)
 
 

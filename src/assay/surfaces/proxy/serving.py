@@ -122,9 +122,8 @@ def planned_app() -> ProxyApp:
     gateway.at_end += [held.close, journal.close]
     gateway.is_recording = lambda: not journal.is_full
     gc.freeze()  # what is loaded stays; the collector need not look through it while requests wait
-    gc.set_threshold(
-        20_000, 20
-    )  # a request leaves little behind in circles, and the default looks several times in each
+    # A request leaves little behind in circles, and the default looks several times in each.
+    gc.set_threshold(20_000, 20)
     from assay.surfaces.proxy.http_upstream import HttpUpstream
 
     return ProxyApp(gateway, HttpUpstream(settings), key, journal, tuple(meters))

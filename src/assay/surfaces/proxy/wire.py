@@ -38,9 +38,8 @@ _RETURNED_PREFIX: Final = ("x-ratelimit-", "anthropic-ratelimit-")
 _IS_LENGTH: Final = re.compile(rb"[0-9]{1,15}").fullmatch
 _IS_PLAIN: Final = re.compile(rb"[A-Za-z0-9 ._:/,;=()+*@-]{1,256}").fullmatch
 _IS_JSON: Final = re.compile(r"application/json\s*(;\s*charset\s*=\s*\"?utf-?8\"?\s*)?", re.IGNORECASE).fullmatch
-_IS_QUERY: Final = re.compile(
-    r"(?:(?:api-version|beta)=[A-Za-z0-9._-]{1,40}(?:&(?=.)|$)){0,2}"
-).fullmatch  # what clients send
+# What the known clients send.
+_IS_QUERY: Final = re.compile(r"(?:(?:api-version|beta)=[A-Za-z0-9._-]{1,40}(?:&(?=.)|$)){0,2}").fullmatch
 
 
 class ClientGone(Exception):
