@@ -35,6 +35,7 @@ from claims import Claim, options, scratch, show
 
 SENTENCE = "the weather in the town by the river was mild and the people went about their work without any hurry at all"
 WORDS = SENTENCE.split()
+ADDRESS = "ann.miller@shop.example"  # in every whole answer; it must not come out of the proxy, or nothing was scanned
 POLICY = """
 firewall: assay/firewall/v1
 name: bench
@@ -127,7 +128,7 @@ def bench_policy() -> str:
 
 async def serve_model(port: int) -> None:
     """Answers chat completions: at once, or as a stream of 100 pieces of 20 characters in about 10 seconds."""
-    text = " ".join(WORDS)
+    text = f"{' '.join(WORDS)} {ADDRESS}"
     body = json.dumps({"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": [
         {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
         "usage": {"prompt_tokens": 60, "completion_tokens": 25}}).encode()  # fmt: skip
@@ -189,12 +190,15 @@ async def latency(model: int, proxy: int, pid: int, seconds: int) -> list[Claim]
     """Open loop: a request is due every 10 ms on either side, whether the last one came back or not."""
     took: dict[int, list[float]] = {model: [], proxy: []}
     idle: dict[int, list[Wire]] = {model: [], proxy: []}
+    unread: list[bytes] = []
 
     async def one(port: int, body: bytes) -> None:
         wire = idle[port].pop() if idle[port] else await Wire.to(port)
         begun = time.perf_counter()
-        await wire.ask(body)
+        answer = await wire.ask(body)
         took[port].append(time.perf_counter() - begun)
+        if port == proxy and ADDRESS.encode() in answer:
+            unread.append(answer)
         idle[port].append(wire)
 
     for warm in range(50):
@@ -213,6 +217,7 @@ async def latency(model: int, proxy: int, pid: int, seconds: int) -> list[Claim]
     return [
         Claim("proxy: added p50 at 100 requests/s", at(through, 0.5) - at(direct, 0.5), "ms", 2.0),
         Claim("proxy: added p99 at 100 requests/s", at(through, 0.99) - at(direct, 0.99), "ms", 10.0),
+        Claim("proxy: answers that came out unread meanwhile", len(unread), "answers", 0),
     ]
 
 
